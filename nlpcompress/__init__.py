@@ -1,0 +1,50 @@
+"""Trained models made really smaller and faster, still loaded with plain `from_pretrained`.
+
+Importing this package does no work and loads no torch: each public name is imported when it is
+first used, and transformers learns to read compressed folders when its own quantizers are imported.
+"""
+
+from typing import Any
+
+import wrapt
+
+from nlpcompress.core.registry import Registry
+
+__version__ = "0.1.0"
+
+PUBLIC = Registry(
+    "public name",
+    {
+        "Plan": "nlpcompress.core.plan:Plan",
+        "plan_from_json": "nlpcompress.core.plan:plan_from_json",
+        "Budget": "nlpcompress.core.budget:Budget",
+        "find_axes": "nlpcompress.axes:find_axes",
+        "apply_plan": "nlpcompress.surgery:apply_plan",
+        "taylor_scores": "nlpcompress.scoring:taylor_scores",
+        "magnitude_scores": "nlpcompress.scoring:magnitude_scores",
+        "make_method": "nlpcompress.methods:make_method",
+        "CompressionTrainer": "nlpcompress.training:CompressionTrainer",
+        "HeadPruningTrainer": "nlpcompress.training:HeadPruningTrainer",
+        "DistillationTrainer": "nlpcompress.training:DistillationTrainer",
+        "save_model": "nlpcompress.io:save_model",
+        "push": "nlpcompress.io.hub:push",
+        "export_onnx": "nlpcompress.export:export_onnx",
+        "measure": "nlpcompress.bench:measure",
+        "load_recipe": "nlpcompress.recipe:load_recipe",
+        "run_recipe": "nlpcompress.recipe:run_recipe",
+    },
+)
+__all__ = list(PUBLIC)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in PUBLIC:
+        raise AttributeError(f"module 'nlpcompress' has no attribute {name!r}")
+    return PUBLIC.load(name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *PUBLIC])
+
+
+wrapt.register_post_import_hook("nlpcompress.io.loader:register", "transformers.quantizers.auto")

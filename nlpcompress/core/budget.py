@@ -1,0 +1,48 @@
+"""What must hold of a compressed model, and by how much it does."""
+
+from collections.abc import Mapping
+
+from pydantic import Field
+
+from nlpcompress.core.config import Config
+from nlpcompress.errors import ConfigError
+
+
+class Budget(Config):
+    """Upper bounds; what is None is free.
+
+    >>> Budget(parameters=10_000).margins({"parameters": 9_000})
+    {'parameters': 1000}
+    """
+
+    parameters: int | None = Field(
+        None, gt=0, description="number of parameters, shared ones counted once"
+    )
+    size_bytes: int | None = Field(None, gt=0, description="bytes of the weights on disk")
+    macs: int | None = Field(
+        None, gt=0, description="multiply-accumulates of one forward pass of the example batch"
+    )
+    peak_activations: int | None = Field(
+        None, gt=0, description="largest number of activation elements alive at once"
+    )
+    latency_ms: float | None = Field(
+        None, gt=0, description="median milliseconds of one forward pass"
+    )
+
+    def margins(self, costs: Mapping[str, float]) -> dict[str, float]:
+        """Bound minus cost for each bound that is set; negative where the bound is broken.
+
+        Raises `ConfigError` when a cost that is bounded was not measured.
+        """
+        bounds = {name: bound for name, bound in self if bound is not None}
+        unmeasured = sorted(set(bounds) - set(costs))
+        if unmeasured:
+            raise ConfigError(
+                f"the budget bounds {', '.join(unmeasured)}, which was not measured; "
+                f"have: {', '.join(sorted(costs))}"
+            )
+        return {name: bound - costs[name] for name, bound in bounds.items()}
+
+    def allows(self, costs: Mapping[str, float]) -> bool:
+        """Whether every bound holds (a cost equal to its bound does)."""
+        return all(margin >= 0 for margin in self.margins(costs).values())

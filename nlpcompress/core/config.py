@@ -1,0 +1,90 @@
+"""The base of all configs: frozen, strict, no unknown keys, and errors a person can act on."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Self
+
+import pydantic
+
+from nlpcompress.core.nearest import nearest
+from nlpcompress.errors import ConfigError
+
+
+class Config(pydantic.BaseModel):
+    """A frozen description. Numbers are never read out of strings, unknown keys are errors.
+
+    Build one from untrusted data (YAML, JSON, a user's keyword arguments) with `parse`, which
+    raises `ConfigError` with every problem at once, each under its path.
+    """
+
+    model_config = pydantic.ConfigDict(
+        frozen=True, extra="forbid", strict=True, validate_default=True, allow_inf_nan=False
+    )
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any], *, where: str = "") -> Self:
+        """Validate `values`; `where` is the path of this block, put before each problem's own."""
+        try:
+            return cls.model_validate(dict(values))
+        except pydantic.ValidationError as error:
+            raise ConfigError("\n".join(problems(error, cls, where))) from None
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values (lists, not tuples) that `parse` reads back to an equal config."""
+        return self.model_dump(mode="json")
+
+
+def problems(
+    error: pydantic.ValidationError, model: type[pydantic.BaseModel], where: str = ""
+) -> list[str]:
+    """One line a problem: `path: what is wrong (value seen), what to do`."""
+    return [
+        f"{_path(where, e['loc'])}: {_explain(e, model)}" for e in error.errors(include_url=False)
+    ]
+
+
+def number_in_text(value: object) -> str | None:
+    """How YAML wants the number that the text `value` spells (`'1e-3'`), None if it spells none."""
+    if not isinstance(value, str):
+        return None
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    mantissa, mark, exponent = repr(number).partition("e")
+    return f"{mantissa}{'' if '.' in mantissa else '.0'}e{exponent}" if mark else repr(number)
+
+
+def _path(where: str, loc: tuple[int | str, ...]) -> str:
+    parts = [where] if where else []
+    parts += [str(p) for p in loc]
+    return ".".join(parts) or "config"
+
+
+def _explain(error: Any, model: type[pydantic.BaseModel]) -> str:
+    value, kind = error["input"], error["type"]
+    if kind == "extra_forbidden":
+        key = str(error["loc"][-1])
+        return f"unknown key{nearest(key, _fields_at(model, error['loc'][:-1]))}"
+    if kind == "missing":
+        return "required, but not given"
+    number = number_in_text(value)
+    if number is not None:
+        return (
+            f"{value!r} is text, not a number; write {number} "
+            "(YAML 1.1 reads 1e-3 as text, 1.0e-3 as a number)"
+        )
+    return f"{_lower_first(error['msg'])} (value: {value!r})"
+
+
+def _fields_at(model: type[pydantic.BaseModel], loc: tuple[int | str, ...]) -> Iterable[str]:
+    for part in loc:
+        field = model.model_fields.get(str(part))
+        inner = field.annotation if field else None
+        if not (isinstance(inner, type) and issubclass(inner, pydantic.BaseModel)):
+            return ()
+        model = inner
+    return model.model_fields
+
+
+def _lower_first(text: str) -> str:
+    return text[:1].lower() + text[1:]

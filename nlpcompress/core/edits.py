@@ -1,0 +1,50 @@
+"""The edits: the only descriptions of a change of shape. Small, JSON, one class an `op`."""
+
+from itertools import pairwise
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeInt, field_validator
+
+from nlpcompress.core.config import Config
+
+
+def _strictly_ascending(indices: tuple[int, ...]) -> tuple[int, ...]:
+    if any(a >= b for a, b in pairwise(indices)):
+        raise ValueError("indices must ascend without repeats")
+    return indices
+
+
+Indices = Annotated[tuple[NonNegativeInt, ...], Field(strict=False, min_length=1)]
+
+
+class Keep(Config):
+    """Keep these positions of one named axis and cut the others, in every tensor that shares it.
+
+    `{"op": "keep", "axis": "layers.0.heads", "indices": [0, 2, 5]}` leaves three heads in layer 0.
+    """
+
+    op: Literal["keep"] = "keep"
+    axis: str = Field(min_length=1, description="name of the axis, as `find_axes` gives it")
+    indices: Indices = Field(
+        description="positions to keep, ascending, counted in the model at this point of the plan"
+    )
+
+    _ascending = field_validator("indices")(_strictly_ascending)
+
+
+class KeepLayers(Config):
+    """Keep these layers of the (one) stack of layers and drop the others.
+
+    `{"op": "keep_layers", "layers": [0, 2, 4]}` makes a three-layer model of layers 0, 2 and 4.
+    """
+
+    op: Literal["keep_layers"] = "keep_layers"
+    layers: Indices = Field(
+        description="layers to keep, ascending, counted in the model at this point of the plan"
+    )
+
+    _ascending = field_validator("layers")(_strictly_ascending)
+
+
+Edit = Keep | KeepLayers
+EDITS: dict[str, type[Keep] | type[KeepLayers]] = {"keep": Keep, "keep_layers": KeepLayers}
