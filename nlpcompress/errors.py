@@ -39,3 +39,7 @@ class ParityError(NlpCompressError):
 
 class LaunchError(NlpCompressError):
     """Processes that were started in a way that cannot work."""
+
+
+class HubError(NlpCompressError):
+    """The hub cannot be reached, or does not let us push."""

@@ -1,0 +1,27 @@
+"""Folders of compressed models: written whole or not at all, reloaded exactly, pushed to the hub.
+
+The names below are imported when first used: the load hook lives in this package and runs while
+transformers itself is being imported.
+"""
+
+from typing import Any
+
+from nlpcompress.core.registry import Registry
+
+PUBLIC = Registry(
+    "name in nlpcompress.io",
+    {
+        "save_model": "nlpcompress.io.save:save_model",
+        "load_model_folder": "nlpcompress.io.load:load_model_folder",
+        "register": "nlpcompress.io.loader:register",
+        "push": "nlpcompress.io.hub:push",
+        "model_card": "nlpcompress.io.card:model_card",
+    },
+)
+__all__ = list(PUBLIC)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in PUBLIC:
+        raise AttributeError(f"module 'nlpcompress.io' has no attribute {name!r}")
+    return PUBLIC.load(name)

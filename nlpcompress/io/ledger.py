@@ -1,0 +1,55 @@
+"""The rows of a report as a Markdown table."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+UNMEASURED = "not measured"
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """One line a row of the report, one column a quantity that any row has.
+
+    >>> print(table([{"name": "teacher", "parameters": 1200}]).splitlines()[2])
+    | teacher | 1,200 | not measured | not measured | not measured |
+    """
+    columns: dict[str, dict[int, str]] = {}
+    for line, row in enumerate(rows):
+        for title, cell in _cells(row):
+            columns.setdefault(title, {})[line] = cell
+    lines = [["model", *columns], ["---", *("---:" for _ in columns)]]
+    for line, row in enumerate(rows):
+        cells = [column.get(line, UNMEASURED) for column in columns.values()]
+        lines.append([str(row.get("name")), *cells])
+    return "\n".join("| " + " | ".join(map(_escaped, line)) + " |" for line in lines)
+
+
+def _cells(row: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(column, text) of each quantity of a row, in the order of the columns."""
+    cells = [(name, _number(value)) for name, value in (row.get("metrics") or {}).items()]
+    cells.append(("parameters", _number(row.get("parameters"))))
+    cells.append(("weights, MB", _scaled(row.get("size_bytes"), 1e6)))
+    cells.append(("ONNX file, MB", _scaled(row.get("onnx_size_bytes"), 1e6)))
+    cells.append(("MACs, millions", _scaled(row.get("macs"), 1e6)))
+    latencies = row.get("latency_ms") or {}
+    return cells + [(f"ms at {shape}", _timing(value)) for shape, value in latencies.items()]
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return UNMEASURED
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+
+
+def _scaled(value: float | None, unit: float) -> str:
+    return UNMEASURED if value is None else f"{value / unit:,.2f}"
+
+
+def _timing(value: Mapping[str, Any] | float | None) -> str:
+    if isinstance(value, Mapping):
+        low, high = _number(value.get("p5")), _number(value.get("p95"))
+        return f"{_number(value.get('median'))} ({low} to {high})"
+    return _number(value)
+
+
+def _escaped(cell: str) -> str:
+    return cell.replace("|", "\\|").replace("\n", " ")

@@ -1,0 +1,120 @@
+"""Writes a model folder: whole and verified by reloading, or not at all."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from itertools import chain
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from torch.func import functional_call
+from transformers import PreTrainedModel
+
+from nlpcompress.core.plan import Plan
+from nlpcompress.errors import FormatError, VerificationError
+from nlpcompress.io import loader
+from nlpcompress.io.format import Manifest, read_json, write_manifest
+from nlpcompress.io.load import open_model
+from nlpcompress.io.swap import replacing
+from nlpcompress.models import structure
+from nlpcompress.models.examples import example_inputs
+from nlpcompress.models.record import record_structure
+from nlpcompress.surgery.verify import floating_outputs
+
+LOADER_FILES = {
+    "nlpcompress_loader.py": loader.__file__,
+    "nlpcompress_structure.py": structure.__file__,
+}
+
+UNCHANGED = Plan()
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+def save_model(  # noqa: PLR0913
+    model: PreTrainedModel,
+    out: str | Path,
+    *,
+    processor: Any = None,
+    plan: Plan = UNCHANGED,
+    lineage: Mapping[str, Any] = NOTHING,
+    extra_files: Mapping[str, str] = NOTHING,
+    max_shard_size: str = "5GB",
+) -> Path:
+    """Write config, weights, processor and nlpcompress.json to the folder `out`, and return it.
+
+    What a stock config can say is saved stock; any other shape is recorded in config.json, with the
+    loader's files beside it. The new folder is reopened before it takes the place of an older
+    `out`: its logits on example inputs must equal the model's to the last bit. Files in `out` that
+    no earlier save wrote stay there. `lineage` is JSON; `extra_files` maps names to their text.
+
+    Raises `FormatError` when the folder cannot be written or the model not be described,
+    `VerificationError` when the reopened model computes something else.
+    """
+    out = Path(out).resolve()
+    shapes = record_structure(model)
+    with replacing(out) as folder:
+        model.save_pretrained(folder, max_shard_size=max_shard_size)
+        if processor is not None:
+            processor.save_pretrained(folder)
+        if shapes:
+            _add_loader(folder)
+        for name, text in extra_files.items():
+            (folder / name).write_text(text, encoding="utf-8")
+        files = tuple(path.name for path in folder.iterdir())
+        write_manifest(folder, Manifest(plan, dict(lineage), files))
+        _check_reloads(model, folder)
+    return out
+
+
+def _add_loader(folder: Path) -> None:
+    for name, source in LOADER_FILES.items():
+        shutil.copyfile(source, folder / name)
+    path = folder / "config.json"
+    config = read_json(path) | {"auto_map": loader.AUTO_MAP}
+    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _check_reloads(model: PreTrainedModel, folder: Path) -> None:
+    """Open the folder beside the model, at the same type, device and attention; leave the random
+    state alone.
+    """
+    attention = getattr(model.config, "_attn_implementation", None)
+    options = {"dtype": model.dtype, "attn_implementation": attention}
+    with torch.random.fork_rng():
+        try:
+            twin = open_model(type(model), folder, strict=True, **options).to(model.device)
+        except FormatError as error:
+            raise VerificationError(f"the model just saved does not reload: {error}") from error
+        _check_bits(model, twin)
+        _check_logits(model, twin)
+
+
+def _check_bits(model: PreTrainedModel, twin: PreTrainedModel) -> None:
+    again = twin.state_dict()
+    other = [n for n, t in model.state_dict().items() if not _same(t, again[n])]
+    if other:
+        raise VerificationError(
+            f"{len(other)} tensors of the model just saved are not what was in memory, first "
+            f"'{other[0]}'; nothing was written to the output folder"
+        )
+
+
+def _check_logits(model: PreTrainedModel, twin: PreTrainedModel) -> None:
+    """Both with aligned tensors: where a tensor lies in memory moves the last bits of a sum."""
+    inputs = example_inputs(model)
+    tied_once = chain(model.named_parameters(), model.named_buffers())
+    tensors = {name: loader.aligned(tensor) for name, tensor in tied_once}
+    live = floating_outputs(model, inputs, lambda batch: functional_call(model, tensors, (), batch))
+    pairs = zip(live, floating_outputs(twin, inputs), strict=True)
+    differences = [float((a - b).abs().max()) for a, b in pairs if not _same(a, b)]
+    if differences:
+        raise VerificationError(
+            f"the model just saved differs from the one in memory by {max(differences):.1e} when "
+            "reloaded, allowed is exactly 0; nothing was written to the output folder"
+        )
+
+
+def _same(a: torch.Tensor, b: torch.Tensor) -> bool:
+    return a.shape == b.shape and torch.allclose(a, b, rtol=0, atol=0, equal_nan=True)

@@ -1,0 +1,103 @@
+"""Replaces a folder by a finished new one so that a reader, or a killed writer, never meets half
+of either.
+"""
+
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from nlpcompress.errors import FormatError
+from nlpcompress.io.format import read_manifest
+
+WEIGHTS = (
+    "*.safetensors",
+    "*.safetensors.index.json",
+    "pytorch_model*.bin",
+    "pytorch_model*.bin.index.json",
+)
+
+
+@contextmanager
+def replacing(out: Path) -> Iterator[Path]:
+    """A temporary sibling folder to fill; after the block it is synced to disk and takes the place
+    of `out`.
+
+    Files in an existing `out` that no earlier save wrote (reports, exports, stages) move into the
+    new folder; old weights never do. On an exception `out` is untouched. Raises `FormatError` when
+    nothing can be written there.
+    """
+    recover(out)
+    if out.exists() and not out.is_dir():
+        raise FormatError(f"{out} is a file; choose the name of a folder")
+    read_manifest(out)
+    new = _sibling(out, "new")
+    try:
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir(parents=True)
+    except OSError as error:
+        raise FormatError(
+            f"cannot write into {out.parent}: {error.strerror}; choose another folder"
+        ) from error
+    try:
+        yield new
+        _sync(new)
+    except BaseException:
+        shutil.rmtree(new, ignore_errors=True)
+        raise
+    _swap(new, out)
+
+
+def recover(out: Path) -> None:
+    """Finish or undo a replacement that was killed: afterwards `out` is the old folder or the
+    new one, whole.
+    """
+    old = _sibling(out, "old")
+    if not old.exists():
+        return
+    if out.exists():
+        _finish(old, out)
+    else:
+        os.replace(old, out)
+
+
+def _swap(new: Path, out: Path) -> None:
+    old = _sibling(out, "old")
+    if out.exists():
+        os.replace(out, old)
+    os.replace(new, out)
+    _sync_entry(out.parent)
+    if old.exists():
+        _finish(old, out)
+
+
+def _finish(old: Path, out: Path) -> None:
+    for entry in _foreign(old):
+        if not (out / entry.name).exists():
+            os.replace(entry, out / entry.name)
+    shutil.rmtree(old)
+
+
+def _foreign(folder: Path) -> Iterable[Path]:
+    ours = set(read_manifest(folder).files)
+    weights = {path.name for pattern in WEIGHTS for path in folder.glob(pattern)}
+    return [path for path in folder.iterdir() if path.name not in ours | weights]
+
+
+def _sibling(out: Path, what: str) -> Path:
+    return out.with_name(f".{out.name}.{what}")
+
+
+def _sync(folder: Path) -> None:
+    for path in sorted(folder.rglob("*")):
+        _sync_entry(path)
+    _sync_entry(folder)
+
+
+def _sync_entry(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

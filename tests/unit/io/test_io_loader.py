@@ -1,0 +1,115 @@
+"""The hook in fresh processes: with the plugin, by trust_remote_code, refused without both."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+import transformers
+from safetensors.torch import save_file
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+
+from nlpcompress.io import save_model
+from nlpcompress.io.loader import METHOD, register
+from nlpcompress.surgery import apply_plan
+from tests.families import FAMILIES
+
+READ = """
+import sys
+{before}
+import torch, transformers
+from safetensors.torch import load_file
+inputs = load_file(sys.argv[1] + "/expected.safetensors")
+expected = inputs.pop("expected")
+auto = transformers.AutoModelForSequenceClassification
+model = auto.from_pretrained(sys.argv[1], {options})
+with torch.no_grad():
+    print("difference", float((model(**inputs).logits - expected).abs().max()))
+print("class", type(model).__name__, type(model.config).__name__)
+{after}
+"""
+ABSENT = "sys.modules['nlpcompress'] = None"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    model, inputs = FAMILIES["bert"]()
+    plan = [
+        {"op": "keep", "axis": "layers.0.heads", "indices": [0, 3]},
+        {"op": "keep", "axis": "layers.1.neurons", "indices": [1, 2, 40]},
+    ]
+    out = save_model(apply_plan(model, plan, inputs), tmp_path_factory.mktemp("models") / "m")
+    with torch.no_grad():
+        expected = model(**inputs).logits
+    save_file({**inputs, "expected": expected}, out / "expected.safetensors")
+    return out
+
+
+def read(folder, cache, **parts):
+    program = READ.format(**{"before": "", "options": "", "after": ""} | parts)
+    return subprocess.run(
+        [sys.executable, "-c", program, str(folder)],
+        env=os.environ | {"HF_MODULES_CACHE": str(cache)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_with_the_plugin_plain_from_pretrained_is_exact(folder, tmp_path):
+    done = read(folder, tmp_path, before="import nlpcompress; assert 'torch' not in sys.modules")
+    assert "difference 0.0\n" in done.stdout, done.stderr
+
+
+def test_with_the_plugin_imported_after_transformers(folder, tmp_path):
+    late = "import transformers.models.bert.modeling_bert; import nlpcompress"
+    assert "difference 0.0\n" in read(folder, tmp_path, before=late).stdout
+
+
+def test_without_the_plugin_trust_remote_code_is_exact(folder, tmp_path):
+    resave = "model.save_pretrained(sys.argv[1] + '/again')"
+    again = (
+        "twin = transformers.BertModel.from_pretrained(sys.argv[1] + '/again')\n"
+        "print('twin', tuple(twin.encoder.layer[1].intermediate.dense.weight.shape))"
+    )
+    done = read(
+        folder,
+        tmp_path,
+        before=ABSENT,
+        options="trust_remote_code=True",
+        after=f"{resave}\n{again}",
+    )
+    assert "difference 0.0\n" in done.stdout, done.stderr
+    assert "class BertForSequenceClassification BertConfig" in done.stdout
+    assert "twin (3, 32)" in done.stdout, done.stderr
+
+
+def test_without_either_it_fails_loudly(folder, tmp_path):
+    done = read(folder, tmp_path, before=ABSENT)
+    assert done.returncode != 0
+    assert "difference" not in done.stdout
+    assert "mismatch" in done.stderr
+
+
+def test_a_pipeline_opens_the_folder(folder):
+    model = transformers.pipeline(
+        "text-classification", model=str(folder), tokenizer=tokenizer(), device="cpu"
+    )
+    assert model("a b")[0]["label"].startswith("LABEL_")
+
+
+def tokenizer():
+    """Two words."""
+    inner = Tokenizer(WordLevel({"[UNK]": 0, "[PAD]": 1, "a": 2, "b": 3}, "[UNK]"))
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=inner, unk_token="[UNK]", pad_token="[PAD]"
+    )
+
+
+def test_registering_twice_changes_nothing():
+    mapping = transformers.quantizers.auto.AUTO_QUANTIZER_MAPPING
+    before = mapping[METHOD]
+    register()
+    assert mapping[METHOD] is before

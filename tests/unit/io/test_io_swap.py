@@ -1,0 +1,105 @@
+"""A folder is replaced whole: killed at any point, the next run finds the old or the new one."""
+
+import os
+
+import pytest
+
+from nlpcompress.errors import FormatError
+from nlpcompress.io.format import Manifest, write_manifest
+from nlpcompress.io.swap import recover, replacing
+
+
+class Killed(BaseException):
+    """Stands for a process that ends here."""
+
+
+def fill(folder, text, *names):
+    for name in names:
+        (folder / name).write_text(text)
+    write_manifest(folder, Manifest(files=names))
+
+
+def finished(out, text, *names):
+    with replacing(out) as folder:
+        fill(folder, text, *names)
+
+
+def texts(folder):
+    return {p.name: p.read_text() for p in folder.iterdir() if p.name != "nlpcompress.json"}
+
+
+def test_an_old_model_is_replaced_and_what_others_wrote_stays(tmp_path):
+    out = tmp_path / "m"
+    finished(out, "old", "config.json", "model.safetensors", "README.md")
+    (out / "report.json").write_text("numbers")
+    (out / "onnx").mkdir()
+    finished(out, "new", "config.json", "model-00001-of-00002.safetensors")
+    assert (out / "onnx").is_dir()
+    (out / "onnx").rmdir()
+    assert texts(out) == {
+        "config.json": "new",
+        "model-00001-of-00002.safetensors": "new",
+        "report.json": "numbers",
+    }
+    assert [p.name for p in tmp_path.iterdir()] == ["m"]
+
+
+def test_weights_that_others_wrote_never_stay_beside_new_ones(tmp_path):
+    out = tmp_path / "m"
+    out.mkdir()
+    for name in ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "notes"):
+        (out / name).write_text("foreign")
+    finished(out, "new", "config.json", "model-00001-of-00002.safetensors")
+    assert sorted(texts(out)) == ["config.json", "model-00001-of-00002.safetensors", "notes"]
+
+
+def test_an_exception_while_writing_leaves_the_old_folder(tmp_path):
+    out = tmp_path / "m"
+    finished(out, "old", "config.json")
+    with pytest.raises(ZeroDivisionError), replacing(out) as folder:
+        (folder / "config.json").write_text("half")
+        _ = 1 / 0
+    assert texts(out) == {"config.json": "old"}
+    assert [p.name for p in tmp_path.iterdir()] == ["m"]
+
+
+@pytest.mark.parametrize("call", range(1, 4))
+def test_killed_at_any_rename_the_next_run_finds_a_whole_folder(tmp_path, monkeypatch, call):
+    """The renames: old aside, new in place, the foreign file over."""
+    out = tmp_path / "m"
+    finished(out, "old", "config.json")
+    (out / "report.json").write_text("numbers")
+    calls, rename = [], os.replace
+
+    def killed_before(source, target):
+        calls.append(target)
+        if len(calls) == call:
+            raise Killed
+        rename(source, target)
+
+    monkeypatch.setattr(os, "replace", killed_before)
+    with pytest.raises(Killed):
+        finished(out, "new", "config.json")
+    monkeypatch.undo()
+    recover(out)
+    expected = "new" if call == 3 else "old"
+    assert texts(out) == {"config.json": expected, "report.json": "numbers"}
+    finished(out, "newest", "config.json")
+    assert texts(out) == {"config.json": "newest", "report.json": "numbers"}
+    assert [p.name for p in tmp_path.iterdir()] == ["m"]
+
+
+def test_leftovers_of_a_killed_writer_are_swept(tmp_path):
+    (tmp_path / ".m.new").mkdir()
+    (tmp_path / ".m.new" / "torn").write_text("half")
+    finished(tmp_path / "m", "new", "config.json")
+    assert texts(tmp_path / "m") == {"config.json": "new"}
+    assert [p.name for p in tmp_path.iterdir()] == ["m"]
+
+
+def test_a_folder_of_a_newer_version_is_not_overwritten(tmp_path):
+    out = tmp_path / "m"
+    out.mkdir()
+    (out / "nlpcompress.json").write_text('{"format_version": 99}')
+    with pytest.raises(FormatError, match="format version 99"):
+        finished(out, "new", "config.json")
