@@ -1,0 +1,1 @@
+"""Methods that train a student on what a teacher says."""

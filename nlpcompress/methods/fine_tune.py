@@ -1,0 +1,44 @@
+"""Plain training on the task's own loss; the first or the last stage of most recipes.
+
+It brings no objective and cuts nothing: the stage's `train` block does all the work.
+
+    - method: fine_tune
+      train: {num_train_epochs: 3, learning_rate: 5.0e-5}
+
+Source: Devlin et al. 2019, section 4 (2 to 4 epochs, learning rate 2e-5 to 5e-5).
+Differs: the loss is divided by the gradient accumulation steps for every model, which transformers'
+own Trainer leaves out for encoders from version 5 on.
+Cost: labelled data; no teacher; one training; the memory of training the model.
+"""
+
+from typing import ClassVar
+
+from torch import nn
+
+from nlpcompress.core.config import Config
+from nlpcompress.core.method import Context, Objective
+from nlpcompress.core.plan import Plan
+
+
+class FineTuneConfig(Config):
+    """Nothing to set."""
+
+
+class FineTune:
+    """Teaches the task, with the task's own loss."""
+
+    name: ClassVar[str] = "fine_tune"
+    Config: ClassVar[type[FineTuneConfig]] = FineTuneConfig
+    needs_teacher: ClassVar[bool] = False
+    needs_batches: ClassVar[bool] = False
+
+    def __init__(self, config: FineTuneConfig) -> None:
+        self.config = config
+
+    def objectives(self, ctx: Context) -> tuple[Objective, ...]:
+        """None: the trainer adds the task's loss by itself."""
+        return ()
+
+    def plan(self, model: nn.Module, ctx: Context) -> Plan:
+        """The empty plan."""
+        return Plan()

@@ -1,0 +1,1 @@
+"""Methods that end in cutting positions of axes: heads, neurons, channels."""

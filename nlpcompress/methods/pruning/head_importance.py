@@ -1,0 +1,87 @@
+"""Cuts the attention heads that the loss is least sensitive to, ranked over the whole model.
+
+A head's importance is the mean over examples of |∂L/∂ξ|, ξ a gate of 1 on the head's output.
+Grouped queries: a key-value head goes with all its queries. Layers that share weights lose the
+same heads.
+
+    - method: head_importance
+      config: {keep: 0.5}
+
+Source: Michel et al. 2019, sections 4.1 and 4.2 (scores normalised by layer, global ranking).
+Differs: the absolute value is taken per example, as the paper's equation says; its code takes it
+per token (`granularity: token`). At least `min_keep` heads stay in each layer; the paper has no
+floor. The paper scores once and drops 10 % of the heads at a time; `rounds` scores again.
+Cost: labelled data (`num_samples` examples a round); no teacher; no training, though a recipe
+should train afterwards; one backward pass a batch, with frozen weights.
+"""
+
+from typing import ClassVar
+
+from pydantic import Field
+from torch import nn
+
+from nlpcompress.axes import Axes, Axis, find_axes
+from nlpcompress.core.config import Config
+from nlpcompress.core.method import Context, Objective
+from nlpcompress.core.plan import Plan
+from nlpcompress.methods.pruning.importance import final_scores, require_axes
+from nlpcompress.methods.pruning.ranking import Kept, Scores, keep_best, keep_plan
+from nlpcompress.scoring import Granularity, on_device_of
+
+
+class HeadImportanceConfig(Config):
+    """How many heads stay, and how they are scored."""
+
+    keep: float = Field(0.5, gt=0, le=1, description="fraction of all heads of the model to keep")
+    min_keep: int = Field(1, ge=1, description="heads to keep at least in every attention layer")
+    granularity: Granularity = Field(
+        "example", description="where the absolute value is taken: example, token or batch"
+    )
+    normalize: bool = Field(True, description="divide each layer's scores by their L2 norm")
+    rounds: int = Field(1, ge=1, description="score again this often, dropping an equal share each")
+    num_samples: int | None = Field(
+        2048, ge=1, description="training examples to score with in each round; null: all"
+    )
+
+
+class HeadImportance:
+    """Decides on heads by the gradient of gates."""
+
+    name: ClassVar[str] = "head_importance"
+    Config: ClassVar[type[HeadImportanceConfig]] = HeadImportanceConfig
+    needs_teacher: ClassVar[bool] = False
+    needs_batches: ClassVar[bool] = True
+
+    def __init__(self, config: HeadImportanceConfig) -> None:
+        self.config = config
+
+    def objectives(self, ctx: Context) -> tuple[Objective, ...]:
+        """None."""
+        return ()
+
+    def plan(self, model: nn.Module, ctx: Context) -> Plan:
+        """One `keep` edit for each layer that loses heads. Raises `PlanError` if none can."""
+        found = find_axes(model, on_device_of(model, ctx.example_inputs))
+        axes = require_axes(found, _heads(found), "heads")
+        scores = final_scores(model, axes, ctx, config=self.config, choose=self._choose)
+        return decide(scores, self.config)
+
+    def _choose(self, scores: Scores, keep: float) -> Kept:
+        return keep_best(scores, keep=keep, min_keep=self.config.min_keep)
+
+
+def decide(scores: Scores, config: HeadImportanceConfig) -> Plan:
+    """Keep the best heads of the model: axis name → score of each head, to `keep` edits."""
+    kept = keep_best(scores, keep=config.keep, min_keep=config.min_keep)
+    return keep_plan(scores, kept)
+
+
+def _heads(axes: Axes) -> list[Axis]:
+    """Free heads of every attention; for grouped queries its key-value heads, not the queries'."""
+    grouped = {_scope(axis) for axis in axes if axis.kind == "kv_heads"}
+    queries = [axis for axis in axes.free("heads") if _scope(axis) not in grouped]
+    return [*queries, *axes.free("kv_heads")]
+
+
+def _scope(axis: Axis) -> str:
+    return axis.name.rpartition(".")[0]

@@ -1,0 +1,78 @@
+"""What head and neuron importance share: score the axes with gates, in rounds, and rank."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from torch import nn
+
+from nlpcompress.axes import Axes, Axis
+from nlpcompress.core.method import Context
+from nlpcompress.errors import PlanError
+from nlpcompress.methods.pruning.ranking import Kept, Scores
+from nlpcompress.scoring import Granularity, first_examples, taylor_scores
+
+Choose = Callable[[Scores, float], Kept]
+
+
+class ScoringConfig(Protocol):
+    """The part of a config that says how to score."""
+
+    keep: float
+    rounds: int
+    granularity: Granularity
+    normalize: bool
+    num_samples: int | None
+
+
+def final_scores(
+    model: nn.Module, axes: Sequence[Axis], ctx: Context, *, config: ScoringConfig, choose: Choose
+) -> dict[str, list[float]]:
+    """Scores to decide on: those of the last round, positions that earlier rounds dropped at -1.
+
+    With `rounds` > 1 each round drops an equal share of what goes, switches it off and scores
+    again, as positions become more important when others that could stand in for them are gone.
+    """
+    dropped: dict[str, Sequence[int]] = {}
+    for done in range(config.rounds):
+        scores = _scores(model, axes, ctx, config=config, dropped=dropped)
+        if done + 1 < config.rounds:
+            keep = 1 - (1 - config.keep) * (done + 1) / config.rounds
+            kept = choose(scores, keep)
+            dropped = {name: _others(kept[name], len(scores[name])) for name in scores}
+    return scores
+
+
+def require_axes(axes: Axes, chosen: Sequence[Axis], what: str) -> tuple[Axis, ...]:
+    """`chosen`, when there are any. Raises `PlanError` with the reasons of the frozen ones."""
+    if chosen:
+        return tuple(chosen)
+    frozen = [f"{axis.name}: {axis.frozen}" for axis in axes if axis.frozen and axis.kind == what]
+    reasons = "; ".join(frozen) or f"it has no axis of the kind {what}"
+    raise PlanError(f"this model has no {what} that can be cut ({reasons})")
+
+
+def _scores(
+    model: nn.Module,
+    axes: Sequence[Axis],
+    ctx: Context,
+    *,
+    config: ScoringConfig,
+    dropped: Mapping[str, Sequence[int]],
+) -> dict[str, list[float]]:
+    tensors = taylor_scores(
+        model,
+        axes,
+        first_examples(ctx.batches(), config.num_samples),
+        granularity=config.granularity,
+        normalize=config.normalize,
+        dropped=dropped,
+    )
+    scores = {name: tensor.tolist() for name, tensor in tensors.items()}
+    for name, positions in dropped.items():
+        for position in positions:
+            scores[name][position] = -1.0
+    return scores
+
+
+def _others(kept: Sequence[int], size: int) -> list[int]:
+    return sorted(set(range(size)) - set(kept))

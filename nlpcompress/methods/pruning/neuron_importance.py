@@ -1,0 +1,93 @@
+"""Cuts the feed-forward neurons that the loss is least sensitive to, ranked over the whole model.
+
+A neuron's importance is the mean over examples of |∂L/∂ξ|, ξ a gate of 1 on its activation. Only
+the feed-forward networks of the layers are cut, unless `everywhere`; gated ones lose both halves.
+
+    - method: neuron_importance
+      config: {keep: 0.5, round_to: 8}
+
+Source: Molchanov et al. 2017, equation 8 (Taylor criterion on activations) with their L2
+normalisation by layer; Michel et al. 2019 for the gates.
+Differs: neurons instead of feature maps; gradients add up over an example's tokens (the paper
+averages over places); ranked once instead of a few at a time between training steps (`rounds`
+scores again).
+Cost: labelled data (`num_samples` examples a round); no teacher; no training, though a recipe
+should train afterwards; one backward pass a batch, with frozen weights.
+"""
+
+from typing import ClassVar
+
+from pydantic import Field
+from torch import nn
+
+from nlpcompress.axes import Axes, Axis, find_axes
+from nlpcompress.core.config import Config
+from nlpcompress.core.method import Context, Objective
+from nlpcompress.core.plan import Plan
+from nlpcompress.methods.pruning.importance import final_scores, require_axes
+from nlpcompress.methods.pruning.ranking import Kept, Scores, keep_best, keep_plan
+from nlpcompress.scoring import Granularity, on_device_of
+
+
+class NeuronImportanceConfig(Config):
+    """How many neurons stay, and how they are scored."""
+
+    keep: float = Field(0.5, gt=0, le=1, description="fraction of all neurons to keep")
+    min_keep: int = Field(1, ge=1, description="neurons to keep at least in every layer")
+    round_to: int = Field(
+        8, ge=1, description="each layer keeps a multiple of this many neurons, or all of them"
+    )
+    everywhere: bool = Field(
+        False, description="also cut neurons outside the layers: poolers and task heads"
+    )
+    granularity: Granularity = Field(
+        "example", description="where the absolute value is taken: example, token or batch"
+    )
+    normalize: bool = Field(True, description="divide each layer's scores by their L2 norm")
+    rounds: int = Field(1, ge=1, description="score again this often, dropping an equal share each")
+    num_samples: int | None = Field(
+        2048, ge=1, description="training examples to score with in each round; null: all"
+    )
+
+
+class NeuronImportance:
+    """Decides on feed-forward neurons by the gradient of gates."""
+
+    name: ClassVar[str] = "neuron_importance"
+    Config: ClassVar[type[NeuronImportanceConfig]] = NeuronImportanceConfig
+    needs_teacher: ClassVar[bool] = False
+    needs_batches: ClassVar[bool] = True
+
+    def __init__(self, config: NeuronImportanceConfig) -> None:
+        self.config = config
+
+    def objectives(self, ctx: Context) -> tuple[Objective, ...]:
+        """None."""
+        return ()
+
+    def plan(self, model: nn.Module, ctx: Context) -> Plan:
+        """One `keep` edit for each layer that loses neurons. Raises `PlanError` if none can."""
+        found = find_axes(model, on_device_of(model, ctx.example_inputs))
+        axes = require_axes(found, self._wanted(found), "neurons")
+        scores = final_scores(model, axes, ctx, config=self.config, choose=self._choose)
+        return decide(scores, self.config)
+
+    def _wanted(self, axes: Axes) -> list[Axis]:
+        neurons = axes.free("neurons")
+        return [axis for axis in neurons if self.config.everywhere or _in_layers(axis.name)]
+
+    def _choose(self, scores: Scores, keep: float) -> Kept:
+        config = self.config
+        return keep_best(scores, keep=keep, min_keep=config.min_keep, round_to=config.round_to)
+
+
+def decide(scores: Scores, config: NeuronImportanceConfig) -> Plan:
+    """Keep the best neurons: axis name → score of each neuron, to `keep` edits."""
+    kept = keep_best(scores, keep=config.keep, min_keep=config.min_keep, round_to=config.round_to)
+    return keep_plan(scores, kept)
+
+
+def _in_layers(name: str) -> bool:
+    """Whether the axis belongs to one layer, or to all layers of a stack that share it."""
+    scope = name.rpartition(".")[0]
+    return "layers." in name or scope in ("", "encoder", "decoder")

@@ -1,0 +1,26 @@
+"""The table of methods: one line a name, imported when it is asked for."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from nlpcompress.core.method import Method
+from nlpcompress.core.registry import Registry
+
+METHODS = Registry(
+    "method",
+    {
+        "fine_tune": "nlpcompress.methods.fine_tune:FineTune",
+        "head_importance": "nlpcompress.methods.pruning.head_importance:HeadImportance",
+        "logits": "nlpcompress.methods.distillation.logits:LogitsDistillation",
+        "neuron_importance": "nlpcompress.methods.pruning.neuron_importance:NeuronImportance",
+    },
+)
+
+
+def make_method(name: str, config: Mapping[str, Any], *, where: str = "config") -> Method:
+    """The method `name` with its validated config; `where` is the block's path in the recipe.
+
+    Raises `UnknownNameError` for the name, `ConfigError` with every problem of the config.
+    """
+    method = METHODS.load(name)
+    return method(method.Config.parse(config, where=where))

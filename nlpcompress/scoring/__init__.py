@@ -1,0 +1,16 @@
+"""Looks at a model and says what each position of an axis is worth. Leaves no trace."""
+
+from nlpcompress.scoring.examples import first_examples, on_device_of
+from nlpcompress.scoring.magnitude import magnitude_scores
+from nlpcompress.scoring.taylor import Granularity, taylor_scores
+from nlpcompress.scoring.trace import no_trace, same_randomness
+
+__all__ = [
+    "Granularity",
+    "first_examples",
+    "magnitude_scores",
+    "no_trace",
+    "on_device_of",
+    "same_randomness",
+    "taylor_scores",
+]

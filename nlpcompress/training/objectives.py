@@ -1,0 +1,67 @@
+"""The terms of the training loss: collected from the methods, added up, and metered."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from nlpcompress.core.method import Context, Method, Objective, Step
+from nlpcompress.errors import ConfigError
+
+TASK = "task"
+
+
+def collect_objectives(methods: Sequence[Method], ctx: Context) -> tuple[Objective, ...]:
+    """All methods' objectives, and the plain task loss unless a method weighs it itself.
+
+    Objectives of weight 0 are left out, but for the task's, which is logged in any case. Raises
+    `ConfigError` when two have one name, or when nothing is left to learn from.
+    """
+    found = [objective for method in methods for objective in method.objectives(ctx)]
+    names = [objective.name for objective in found]
+    doubled = sorted({name for name in names if names.count(name) > 1})
+    if doubled:
+        raise ConfigError(
+            f"two methods bring an objective '{doubled[0]}'; train with one of them in this stage"
+        )
+    if TASK not in names:
+        found.append(Objective(TASK, 1.0, _task_loss))
+    if not any(objective.weight > 0 for objective in found):
+        raise ConfigError(f"all objectives ({', '.join(names)}) have weight 0: nothing to learn")
+    return tuple(o for o in found if o.weight > 0 or o.name == TASK)
+
+
+def weighted_sum(objectives: Sequence[Objective], losses: Mapping[str, Tensor]) -> Tensor:
+    """Σ weight · loss."""
+    first, *others = (objective.weight * losses[objective.name] for objective in objectives)
+    return sum(others, start=first)
+
+
+class ObjectiveMeter:
+    """Means of the unweighted losses between two logs, kept on the device until then."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._steps = 0
+
+    def add(self, losses: Mapping[str, Tensor]) -> None:
+        """Count one micro-batch."""
+        for name, loss in losses.items():
+            value = loss.detach().float().mean()
+            self._sums[name] = self._sums[name] + value if name in self._sums else value
+        self._steps += 1
+
+    def drain(self, accelerator: Accelerator) -> dict[str, float]:
+        """`loss_<name>` → mean over the micro-batches and processes since the last drain."""
+        if not self._steps:
+            return {}
+        means = torch.stack(list(self._sums.values())) / self._steps
+        values = accelerator.reduce(means, reduction="mean").tolist()
+        names = [f"loss_{name}" for name in self._sums]
+        self._sums, self._steps = {}, 0
+        return dict(zip(names, values, strict=True))
+
+
+def _task_loss(step: Step) -> Tensor:
+    return step.task_loss

@@ -1,0 +1,257 @@
+"""A transformers Trainer that learns from objectives and a teacher, and cuts as methods decide."""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate.utils import broadcast_object_list
+from torch import Tensor, nn
+from transformers import Trainer
+
+from nlpcompress.core.method import Method, Objective, Step
+from nlpcompress.core.plan import Plan, plan_from_json
+from nlpcompress.errors import DataError, FormatError
+from nlpcompress.scoring import on_device_of, same_randomness
+from nlpcompress.surgery import apply_plan
+from nlpcompress.training.checkpoints import (
+    last_checkpoint,
+    mark_complete,
+    require_complete,
+    rotate,
+    unmark,
+)
+from nlpcompress.training.context import Batches, make_context
+from nlpcompress.training.objectives import (
+    TASK,
+    ObjectiveMeter,
+    collect_objectives,
+    weighted_sum,
+)
+from nlpcompress.training.teacher import (
+    accepts,
+    input_names,
+    prepare_teacher,
+    require_teacher,
+    teacher_runner,
+)
+
+
+class CompressionTrainer(Trainer):
+    """`transformers.Trainer`, with `methods` to teach and to cut, and a `teacher` to learn from.
+
+    It takes everything `Trainer` takes. The loss is Σ weight · objective of all methods, the task's
+    own with weight 1 unless a method weighs it; each is logged unweighted as `loss_<name>`. In
+    evaluation the loss is the task's alone. Losses are means over a micro-batch, divided by the
+    accumulation steps: 8×1, 4×2 and 1×8 examples a step, on one process or more, are the same.
+
+    The teacher stays in eval mode and is never wrapped, trained or saved. Checkpoints count only
+    when they are whole; `train(resume_from_checkpoint=True)` takes the last whole one.
+
+        trainer = CompressionTrainer(model, args, train_dataset=data, methods=[method])
+        trainer.train()
+        model = trainer.compress()
+
+    Raises `ConfigError` when a method needs a teacher and there is none, or teacher and student do
+    not fit together.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        methods: Sequence[Method] = (),
+        teacher: nn.Module | None = None,
+        **kwargs: Any,
+    ) -> None:
+        require_teacher(methods, teacher)
+        super().__init__(*args, **kwargs)
+        # An encoder's loss is a plain mean, although its forward has **kwargs: with True, Trainer
+        # multiplies it by the accumulation steps and the processes (transformers 5).
+        self.model_accepts_loss_kwargs = False
+        self.methods = tuple(methods)
+        self.teacher = teacher
+        self.plan = Plan()
+        self._meter = ObjectiveMeter()
+        if teacher is not None:
+            prepare_teacher(teacher, self.model, device=self.args.device)
+
+    @cached_property
+    def objectives(self) -> tuple[Objective, ...]:
+        """The terms of the training loss."""
+        return collect_objectives(self.methods, self.context())
+
+    def context(self, example_inputs: Mapping[str, Tensor] | None = None) -> Any:
+        """What the methods see: training batches of the student's inputs, and the teacher."""
+        if self.train_dataset is None:
+            raise DataError("methods look at training data; pass train_dataset= to the trainer")
+        batches = Batches(
+            self.train_dataset,
+            self._student_collate,
+            size=self.args.train_batch_size,
+            seed=self.args.seed,
+        )
+        return make_context(
+            batches,
+            label_names=self.label_names,
+            teacher=self.teacher,
+            example_inputs=example_inputs,
+        )
+
+    def compress(self, example_inputs: Mapping[str, Tensor] | None = None) -> nn.Module:
+        """Apply every method's plan to the model, in place, and return it.
+
+        Each plan is decided on the model as the ones before left it, and is the same on all
+        processes. `self.plan` grows by the edits. A later `train()` starts with a new optimizer.
+        Raises `PlanError` and `VerificationError`.
+        """
+        model = self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
+        ctx = self.context(example_inputs)
+        with same_randomness(self.args.seed):
+            for method in self.methods:
+                plan = self._agreed(method.plan(model, ctx))
+                model = apply_plan(model, plan, on_device_of(model, ctx.example_inputs))
+                self.plan += plan
+        self._start_over_with(model)
+        return model
+
+    def train(
+        self,
+        resume_from_checkpoint: str | bool | None = None,
+        trial: Any = None,
+        ignore_keys_for_eval: list[str] | None = None,
+    ) -> Any:
+        """As `Trainer.train`; torn checkpoints are never resumed (`FormatError`)."""
+        checkpoint = self._checkpoint(resume_from_checkpoint)
+        return super().train(checkpoint, trial, ignore_keys_for_eval)
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: Mapping[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,
+    ) -> Any:
+        """The weighted sum of the objectives while training, the task's loss while evaluating."""
+        if not model.training:
+            own = self._student_inputs(inputs)
+            return super().compute_loss(model, own, return_outputs, num_items_in_batch)
+        step = self._step(model, inputs, num_items_in_batch)
+        losses = {o.name: o.loss(step) for o in self.objectives if self._has_loss(o, inputs)}
+        self._meter.add(losses)
+        active = [objective for objective in self.objectives if objective.name in losses]
+        loss = weighted_sum(active, self._scaled(losses))
+        return (loss, step.outputs) if return_outputs else loss
+
+    def prediction_step(
+        self,
+        model: nn.Module,
+        inputs: Mapping[str, Any],
+        prediction_loss_only: bool,
+        ignore_keys: list[str] | None = None,
+    ) -> Any:
+        """As `Trainer`'s, without what only the teacher reads."""
+        own = self._student_inputs(inputs)
+        return super().prediction_step(model, own, prediction_loss_only, ignore_keys)
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """As `Trainer`'s; a training loss comes with its parts."""
+        if "loss" in logs:
+            logs.update(self._meter.drain(self.accelerator))
+        super().log(logs, start_time)
+
+    def _step(self, model: nn.Module, inputs: Mapping[str, Any], num_items: Any) -> Step:
+        own = self._student_inputs(inputs)
+        if self._labelled(inputs):
+            loss, outputs = super().compute_loss(model, own, True, num_items)
+        else:
+            outputs = model(**own)
+            loss = torch.zeros((), device=self.args.device)
+        run = None if self.teacher is None else teacher_runner(self.teacher, self.label_names)
+        return Step(inputs, outputs, loss, run)
+
+    def _labelled(self, inputs: Mapping[str, Any]) -> bool:
+        return self.can_return_loss or any(inputs.get(n) is not None for n in self.label_names)
+
+    def _has_loss(self, objective: Objective, inputs: Mapping[str, Any]) -> bool:
+        """False for a task loss that weighs nothing and has no labels. Raises `DataError`."""
+        if objective.name != TASK or self._labelled(inputs):
+            return True
+        if objective.weight > 0:
+            raise DataError(
+                f"the task's own loss weighs {objective.weight}, but a batch of "
+                f"{', '.join(inputs)} has no {' or '.join(self.label_names)}; give labelled data, "
+                "or a weight of 0 (logits: alpha_task: 0)"
+            )
+        return False
+
+    def _scaled(self, losses: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Losses as `training_step` expects them.
+
+        A `compute_loss_func` divides by all items of an accumulated step, and `training_step` then
+        divides no more; means over a micro-batch have to be divided here.
+        """
+        if self.compute_loss_func is None:
+            return losses
+        steps = self.current_gradient_accumulation_steps
+        return {name: loss if name == TASK else loss / steps for name, loss in losses.items()}
+
+    def _student_inputs(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """A copy of the batch, without what the teacher reads and the student does not."""
+        if self.teacher is None:
+            return dict(inputs)
+        return {k: v for k, v in inputs.items() if k not in self._for_teacher_only}
+
+    @cached_property
+    def _for_teacher_only(self) -> frozenset[str]:
+        return frozenset(n for n in input_names(self.teacher) if not accepts(self.model, n))
+
+    def _student_collate(self, examples: list[Any]) -> dict[str, Any]:
+        collate = self._get_collator_with_removed_columns(self.data_collator)
+        return self._student_inputs(collate(examples))
+
+    def _set_signature_columns_if_needed(self) -> None:
+        """Keep the teacher's columns too: token types, for a DistilBERT student of a BERT."""
+        missing = self._signature_columns is None
+        super()._set_signature_columns_if_needed()
+        if missing and self.teacher is not None:
+            self._signature_columns += sorted(self._for_teacher_only)
+
+    def _agreed(self, plan: Plan) -> Plan:
+        """The main process's plan, on every process."""
+        return plan_from_json(broadcast_object_list([plan.to_json()])[0])
+
+    def _start_over_with(self, model: nn.Module) -> None:
+        self.model = self.model_wrapped = self.callback_handler.model = model
+        self.optimizer = self.lr_scheduler = None
+        self._created_lr_scheduler = False
+
+    def _checkpoint(self, asked: str | bool | None) -> str | None:
+        if not asked:
+            return None
+        if asked is not True:
+            return require_complete(asked)
+        found = last_checkpoint(self.args.output_dir)
+        if found is None:
+            raise FormatError(
+                f"no whole checkpoint in '{self.args.output_dir}' to resume from; "
+                "train without resume_from_checkpoint to start anew"
+            )
+        return found
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        """As `Trainer`'s, marked when whole; older checkpoints go only after that."""
+        folder = Path(self._get_output_dir(trial=trial))
+        checkpoint = folder / f"checkpoint-{self.state.global_step}"
+        if self.args.should_save:
+            unmark(checkpoint)
+        self.accelerator.wait_for_everyone()
+        limit, self.args.save_total_limit = self.args.save_total_limit, None
+        try:
+            super()._save_checkpoint(model, trial)
+        finally:
+            self.args.save_total_limit = limit
+        self.accelerator.wait_for_everyone()
+        if self.args.should_save:
+            mark_complete(checkpoint)
+            rotate(folder, limit=limit, best=self.state.best_model_checkpoint)

@@ -1,0 +1,142 @@
+"""The same weights however a step is split, on how many processes, and after any kill."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+from nlpcompress.methods import make_method
+from nlpcompress.training import CompressionTrainer, last_checkpoint
+from tests.unit.training.training_tiny import (
+    Examples,
+    arguments,
+    distance,
+    teacher_of,
+    tiny_bert,
+    weights,
+)
+
+ROOT = Path(__file__).parents[3]
+SCRIPT = Path(__file__).with_name("training_script.py")
+PLAIN = {
+    "learning_rate": "1e-3",
+    "logging_steps": "2",
+    "report_to": "none",
+    "disable_tqdm": "true",
+    "use_cpu": "true",
+    "dataloader_pin_memory": "false",
+    "seed": "3",
+}
+
+
+def run(launcher, out, values, expect=0):
+    """Run the script; `values` are its arguments beside the plain ones."""
+    flags = {
+        **PLAIN,
+        "output_dir": str(out / "run"),
+        "weights": str(out / "w.safetensors"),
+        **values,
+    }
+    arguments = [part for key, value in flags.items() for part in (f"--{key}", str(value))]
+    paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*launcher, str(SCRIPT), *arguments],
+        check=False,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == expect, done.stderr[-3000:]
+    return out / "w.safetensors"
+
+
+def alone(out, expect=0, **values):
+    return run([sys.executable], out, values, expect)
+
+
+def together(out, processes, **values):
+    launch = "torch.distributed.run"
+    port = ["--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0"]
+    command = [sys.executable, "-m", launch, "--nproc_per_node", str(processes), *port]
+    return run(command, out, values)
+
+
+def metadata(path):
+    with safe_open(path, "pt") as file:
+        return file.metadata()
+
+
+# Adam would hide a wrong scale of the loss, and clipping too; plain SGD shows it.
+SENSITIVE = {"optim": "sgd", "learning_rate": 0.5, "max_grad_norm": 0.0, "max_steps": 6}
+
+
+def trained(folder, size, steps):
+    model = tiny_bert()
+    split = {"per_device_train_batch_size": size, "gradient_accumulation_steps": steps}
+    args = arguments(folder, **split, **SENSITIVE)
+    method = make_method("logits", {})
+    data, teacher = Examples(48), teacher_of(model)
+    CompressionTrainer(model, args, train_dataset=data, methods=[method], teacher=teacher).train()
+    return weights(model)
+
+
+def test_accumulation_does_not_change_the_weights(tmp_path):
+    whole = trained(tmp_path, 8, 1)
+    assert distance(whole, weights(tiny_bert())) > 1e-2
+    for size, steps in ((4, 2), (1, 8)):
+        assert distance(whole, trained(tmp_path, size, steps)) < 1e-6, (size, steps)
+
+
+def test_two_processes_are_one_with_the_same_global_batch(tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.mkdir(), two.mkdir()
+    values = {**SENSITIVE, "save_strategy": "steps", "save_steps": 3}
+    single = alone(one, **values, per_device_train_batch_size=8)
+    double = together(
+        two, 2, **values, per_device_train_batch_size=2, gradient_accumulation_steps=2
+    )
+    assert metadata(single)["processes"] == "1" and metadata(double)["processes"] == "2"
+    assert distance(load_file(single), load_file(double)) < 1e-6
+    assert distance(load_file(single), weights(tiny_bert())) > 1e-2
+    logged = [json.loads(metadata(path)["loss_soft_targets"]) for path in (single, double)]
+    assert logged[0] == pytest.approx(logged[1], abs=1e-5)
+    assert last_checkpoint(two / "run").endswith("checkpoint-6")
+    assert (two / "run" / "checkpoint-6" / "rng_state_1.pth").exists()
+
+
+SAVING = {
+    "max_steps": 10,
+    "per_device_train_batch_size": 4,
+    "gradient_accumulation_steps": 2,
+    "save_strategy": "steps",
+    "save_steps": 2,
+    "save_total_limit": 2,
+    "dropout": 0.1,
+}
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    return load_file(alone(tmp_path_factory.mktemp("whole"), **SAVING))
+
+
+@pytest.mark.parametrize(
+    ("kill", "left"), [({"kill_step": 5}, "checkpoint-4"), ({"kill_save": 8}, "checkpoint-6")]
+)
+def test_a_killed_run_resumes_to_the_same_weights(tmp_path, uninterrupted, kill, left):
+    """Killed in training, and in the middle of writing a checkpoint: equal bit for bit."""
+    alone(tmp_path, expect=-signal.SIGKILL, **SAVING, **kill)
+    assert last_checkpoint(tmp_path / "run").endswith(left)
+    assert (tmp_path / "run" / "checkpoint-8").exists() == ("kill_save" in kill)
+    resumed = load_file(alone(tmp_path, **SAVING))
+    assert distance(uninterrupted, resumed) == 0
+    kept = sorted(path.name for path in (tmp_path / "run").glob("checkpoint-*"))
+    assert kept == ["checkpoint-10", "checkpoint-8"]
