@@ -1,0 +1,56 @@
+"""What a recipe says about its data."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from nlpcompress.core.config import Config
+
+Columns = Annotated[tuple[str, ...], Field(strict=False, min_length=1, max_length=2)]
+
+
+class DataConfig(Config):
+    """One data set and how it is read.
+
+    ```yaml
+    data: {name: movie-snippets, max_length: 64}
+    data: {name: csv, files: {train: a.csv, test: b.csv}, label_column: stars}
+    data: {name: glue/sst2, max_length: 128, train_samples: 20000}
+    ```
+    """
+
+    name: str = Field(
+        min_length=1,
+        description="a built-in name (`nlpcompress ls data`), a file format (csv, tsv, json, "
+        "parquet) or a hub id, owner/name or owner/name/configuration (glue/sst2 works too)",
+    )
+    path: str | None = Field(
+        None,
+        min_length=1,
+        description="file or folder where the source of a built-in data set lies; left out, the "
+        "usual places are searched",
+    )
+    files: dict[str, str] = Field(
+        default_factory=dict,
+        description="for file formats: the file of each split, train and (optional) test; without "
+        "test, a fixed fifth of train is held out",
+    )
+    text_columns: Columns | None = Field(
+        None,
+        description="the column of the text, or the two columns of a pair; left out, the usual "
+        "names are tried",
+    )
+    label_column: str | None = Field(
+        None,
+        min_length=1,
+        description="the column of the label; left out, `label` and `labels` are tried",
+    )
+    max_length: int = Field(
+        128, ge=2, le=65536, description="tokens a text is cut to, special tokens included"
+    )
+    train_samples: int | None = Field(
+        None, gt=0, description="use at most this many training rows, drawn with the recipe's seed"
+    )
+    test_samples: int | None = Field(
+        None, gt=0, description="use at most this many test rows, the same ones whatever the seed"
+    )

@@ -1,0 +1,103 @@
+"""From a config to data ready for a task: read, check, split, number the labels, tokenise."""
+
+import datasets
+import numpy as np
+import torch
+from transformers import BaseImageProcessor, PreTrainedTokenizerBase
+
+from nlpcompress.data.check import check_source
+from nlpcompress.data.collate import ImageCollate, TextCollate
+from nlpcompress.data.columns import image_column, label_column, splits, text_columns
+from nlpcompress.data.config import DataConfig
+from nlpcompress.data.labels import class_names, class_numbers, real_numbers
+from nlpcompress.data.source import Source
+from nlpcompress.data.split import choose_rows
+from nlpcompress.data.table import DATASETS, HUB
+from nlpcompress.data.task_data import TaskData
+from nlpcompress.data.tokenize import check_tokenizer, tokenize
+from nlpcompress.errors import DataError
+
+Processor = PreTrainedTokenizerBase | BaseImageProcessor | None
+
+
+def load_data(config: DataConfig, *, task: str, processor: Processor, seed: int = 0) -> TaskData:
+    """Read, check and prepare a data set.
+
+    `processor` is the model's tokenizer, or its image processor (None: pixels are only scaled to
+    0…1). `seed` orders the training rows and draws `train_samples` of them; the test rows never
+    depend on it. Nothing is written but the `datasets` library's own cache of files and hub sets.
+    Raises `DataError`.
+    """
+    check_source(config, task=task)
+    if task == "image-classification":
+        return _images(config, processor, seed)
+    check_tokenizer(processor, config.max_length)
+    return _texts(config, task=task, tokenizer=processor, seed=seed)
+
+
+def read_source(config: DataConfig) -> Source:
+    """The raw splits. Raises `DataError` when the source is missing or a split is empty."""
+    reader = DATASETS.load(config.name) if config.name in DATASETS else HUB.load("hub")
+    source = reader(config)
+    for where, split in splits(source):
+        if len(split) == 0:
+            raise DataError(f"{where} of '{config.name}' has no rows; at least one is needed")
+    return source
+
+
+def _texts(
+    config: DataConfig, *, task: str, tokenizer: PreTrainedTokenizerBase, seed: int
+) -> TaskData:
+    source = read_source(config)
+    columns, column = text_columns(source, config), label_column(source, config)
+    if task == "text-regression":
+        labels, dtype = (column,), torch.float32
+        numbers = [real_numbers(split[column][:], where=where) for where, split in splits(source)]
+    else:
+        labels, dtype = class_names(source.train, column), torch.int64
+        numbers = _class_numbers(source, column, labels)
+    rows = choose_rows(source, config, seed)
+    train, test = (
+        tokenize(split, tokenizer, columns=columns, max_length=config.max_length)
+        for split in _selected(_labelled(source, columns, numbers), rows)
+    )
+    return TaskData(task, labels, train, test, TextCollate(tokenizer, dtype))
+
+
+def _images(config: DataConfig, processor: Processor, seed: int) -> TaskData:
+    if isinstance(processor, PreTrainedTokenizerBase):
+        raise DataError(
+            f"pictures are read through an image processor or None, got {type(processor).__name__}"
+        )
+    source = read_source(config)
+    pixels, column = image_column(source), label_column(source, config)
+    labels = class_names(source.train, column)
+    rows = choose_rows(source, config, seed)
+    labelled = _labelled(source, (pixels,), _class_numbers(source, column, labels))
+    train, test = (
+        split.rename_columns({pixels: "pixel_values"}).with_format("numpy")
+        for split in _selected(labelled, rows)
+    )
+    return TaskData("image-classification", labels, train, test, ImageCollate(processor))
+
+
+def _class_numbers(source: Source, column: str, labels: tuple[str, ...]) -> list[np.ndarray]:
+    return [class_numbers(split[column][:], labels, where=where) for where, split in splits(source)]
+
+
+def _labelled(
+    source: Source, columns: tuple[str, ...], numbers: list[np.ndarray]
+) -> list[datasets.Dataset]:
+    """Train and test with only `columns` and, as `labels`, the numbers."""
+    return [
+        split.select_columns(list(columns)).add_column("labels", values)
+        for (_, split), values in zip(splits(source), numbers, strict=True)
+    ]
+
+
+def _selected(
+    labelled: list[datasets.Dataset], rows: tuple[np.ndarray, np.ndarray]
+) -> list[datasets.Dataset]:
+    """Train and test; both come out of the one split when there is only one."""
+    train, test = rows
+    return [labelled[0].select(train), labelled[-1].select(test)]

@@ -1,0 +1,27 @@
+"""Data ready for a task: what trainers, scoring, evaluation and export are given."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import datasets
+import torch
+
+Collate = Callable[[list[dict[str, Any]]], dict[str, torch.Tensor]]
+
+
+@dataclass(frozen=True)
+class TaskData:
+    """Two splits and the function that makes a batch of some of their rows.
+
+    Rows hold `labels` and, for text, the tokenizer's outputs, or, for pictures, raw pixels under
+    `pixel_values` (that name, because Trainer drops columns the model does not take); `collate`
+    pads, or scales and normalises. `labels` are the classes in the order of their numbers; for a
+    regression the name of the one number.
+    """
+
+    task: str
+    labels: tuple[str, ...]
+    train: datasets.Dataset
+    test: datasets.Dataset
+    collate: Collate
