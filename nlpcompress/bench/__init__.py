@@ -1,0 +1,18 @@
+"""What a model costs and how fast it is, measured, and the report of it."""
+
+from nlpcompress.bench.cost import measure
+from nlpcompress.bench.environment import environment
+from nlpcompress.bench.latency import Timing, measure_latency
+from nlpcompress.bench.report import read_report, write_report
+from nlpcompress.bench.rows import Report, Row
+
+__all__ = [
+    "Report",
+    "Row",
+    "Timing",
+    "environment",
+    "measure",
+    "measure_latency",
+    "read_report",
+    "write_report",
+]

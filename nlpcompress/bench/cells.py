@@ -1,0 +1,111 @@
+"""The numbers of a report as short texts, the same in Markdown and HTML."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from nlpcompress.bench.latency import Timing
+from nlpcompress.bench.rows import Report, Row
+
+UNMEASURED = "not measured"
+
+
+class Column(NamedTuple):
+    """A title, and how a row's value is read, as a number or None, and written."""
+
+    title: str
+    value: Callable[[Row], Any]
+    text: Callable[[Any], str]
+
+
+def table(report: Report) -> tuple[list[str], list[list[str]]]:
+    """Titles and lines of the main table. A quantity that no row has makes no column."""
+    columns = [c for c in _columns(report.rows) if any(c.value(r) is not None for r in report.rows)]
+    lines = [
+        [row.name, *(_cell(column, column.value(row)) for column in columns)] for row in report.rows
+    ]
+    return ["model", *(column.title for column in columns)], lines
+
+
+def headlines(report: Report) -> list[str]:
+    """For each row after the first, how it compares with the first, in one sentence."""
+    first, *others = report.rows
+    return [
+        f"{row.name}: {', '.join(parts)}" for row in others if (parts := _comparison(first, row))
+    ]
+
+
+def stage_table(report: Report) -> tuple[list[str], list[list[str]]]:
+    """Titles and lines of the stages, one column a key that any stage has."""
+    keys = list(dict.fromkeys(key for stage in report.stages for key in stage))
+    return keys, [[plain(stage.get(key)) for key in keys] for stage in report.stages]
+
+
+def plain(value: Any) -> str:
+    """Any JSON value as a cell."""
+    if value is None:
+        return UNMEASURED
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+    if isinstance(value, (list, tuple)):
+        return " ".join(map(str, value)) or "none"
+    return str(value)
+
+
+def metric_names(rows: Sequence[Row]) -> list[str]:
+    """All metrics that any row has, in order of appearance."""
+    return list(dict.fromkeys(name for row in rows for name in row.metrics))
+
+
+def shape_names(rows: Sequence[Row]) -> list[str]:
+    """All input shapes that any row was timed at, in order of appearance."""
+    return list(dict.fromkeys(shape for row in rows for shape in row.latency_ms))
+
+
+def _columns(rows: Sequence[Row]) -> Iterator[Column]:
+    for name in metric_names(rows):
+        yield Column(name, lambda row, name=name: row.metrics.get(name), "{:.4f}".format)
+    yield Column("parameters", lambda row: row.parameters, "{:,}".format)
+    yield Column("weights, MB", lambda row: row.size_bytes, _megabytes)
+    yield Column("ONNX file, MB", lambda row: row.onnx_size_bytes, _megabytes)
+    yield Column("MACs, millions", lambda row: row.macs, _millions)
+    yield Column("peak activations, millions", lambda row: row.peak_activations, _millions)
+    for shape in shape_names(rows):
+        yield Column(f"ms at {shape}", lambda row, s=shape: row.latency_ms.get(s), _timing)
+
+
+def _cell(column: Column, value: Any) -> str:
+    return UNMEASURED if value is None else column.text(value)
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.2f}"
+
+
+def _millions(count: int) -> str:
+    return f"{count / 1e6:,.2f}"
+
+
+def _timing(timing: Timing) -> str:
+    return f"{timing.median:.2f} ({timing.p5:.2f} to {timing.p95:.2f})"
+
+
+def _comparison(first: Row, row: Row) -> list[str]:
+    parts = []
+    for what, before, after in (
+        ("parameters", first.parameters, row.parameters),
+        ("ONNX file", first.onnx_size_bytes, row.onnx_size_bytes),
+    ):
+        if before and after:
+            parts.append(f"{what} {before / after:.2f} times smaller")
+    for shape in shape_names([first]):
+        if shape in row.latency_ms:
+            ratio = first.latency_ms[shape].median / row.latency_ms[shape].median
+            parts.append(f"{ratio:.2f} times faster at {shape}")
+    for name in first.metrics:
+        if name in row.metrics:
+            parts.append(f"{name} {row.metrics[name]:.4f} ({first.metrics[name]:.4f} before)")
+    return parts

@@ -1,0 +1,80 @@
+"""A report as a page: Markdown, or one HTML file with its pictures inside."""
+
+from collections.abc import Sequence
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from nlpcompress.bench import cells
+from nlpcompress.bench.plots import draw, to_svg
+from nlpcompress.bench.rows import Report
+
+TEMPLATE = "report.html.j2"
+
+
+def markdown(report: Report) -> str:
+    """The report as Markdown, ending in a newline."""
+    titles, lines = cells.table(report)
+    parts = ["# Report", _list(cells.headlines(report)), _table(titles, lines), notes(report)]
+    if report.stages:
+        parts += ["## Stages", _table(*cells.stage_table(report))]
+    if report.environment:
+        parts += ["## Environment", _list(environment_lines(report))]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def html(report: Report) -> str:
+    """The report as one self-contained page: pictures are inside, nothing is fetched."""
+    environment = Environment(
+        loader=PackageLoader("nlpcompress.bench", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    titles, lines = cells.table(report)
+    return environment.get_template(TEMPLATE).render(
+        headlines=cells.headlines(report),
+        titles=titles,
+        lines=lines,
+        notes=notes(report),
+        figures={title: Markup(to_svg(figure)) for title, figure in draw(report).items()},
+        stages=cells.stage_table(report) if report.stages else None,
+        environment=report.environment,
+        plain=cells.plain,
+        unmeasured=cells.UNMEASURED,
+    )
+
+
+def notes(report: Report) -> str:
+    """What the numbers of the table are, in one paragraph."""
+    samples = cells.plain(report.samples) if report.samples is not None else "an unstated number of"
+    text = f"Quality on {samples} test rows."
+    timings = [timing for row in report.rows for timing in row.latency_ms.values()]
+    if timings:
+        text += (
+            f" Times: median (5th to 95th percentile) of {min(t.samples for t in timings)} runs, "
+            "the models taking turns."
+        )
+    if report.recipe_hash:
+        text += f" Recipe {report.recipe_hash}."
+    return text
+
+
+def environment_lines(report: Report) -> list[str]:
+    """`name: value` of each fact about the machine."""
+    return [f"{name}: {cells.plain(value)}" for name, value in report.environment.items()]
+
+
+def _list(items: Sequence[str]) -> str:
+    return "\n".join(f"- {item}" for item in items)
+
+
+def _table(titles: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    rule = ["---", *("---:" for _ in titles[1:])]
+    rows = [titles, rule, *lines]
+    return "\n".join("| " + " | ".join(map(_escaped, row)) + " |" for row in rows)
+
+
+def _escaped(cell: str) -> str:
+    return cell.replace("|", "\\|").replace("\n", " ")

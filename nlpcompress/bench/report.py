@@ -1,0 +1,48 @@
+"""A report on disk: report.json, and the same numbers as report.md and report.html."""
+
+import json
+import os
+from pathlib import Path
+
+from nlpcompress.bench.page import html, markdown
+from nlpcompress.bench.rows import Report
+from nlpcompress.errors import ConfigError, FormatError
+
+FILE = "report.json"
+FORMAT_VERSION = 1
+
+
+def write_report(report: Report, out: str | Path) -> Path:
+    """Write all three files into `out`, each whole or not at all, and give report.json's path."""
+    values = {"format_version": FORMAT_VERSION, **report.to_json()}
+    _write(Path(out) / "report.md", markdown(report))
+    _write(Path(out) / "report.html", html(report))
+    return _write(Path(out) / FILE, json.dumps(values, indent=1))
+
+
+def read_report(out: str | Path) -> Report:
+    """The report in folder `out`. Raises `FormatError` when there is none or it cannot be read."""
+    path = Path(out) / FILE
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        version = values.pop("format_version", None)
+    except FileNotFoundError:
+        raise FormatError(f"there is no {path}; `nlpcompress run` writes one") from None
+    except (ValueError, AttributeError) as error:
+        raise FormatError(f"{path} is torn or no report: {error}; run the recipe again") from None
+    if version != FORMAT_VERSION:
+        raise FormatError(
+            f"{path} has format_version {version}, this nlpcompress reads {FORMAT_VERSION}; "
+            "read it with the version that wrote it"
+        )
+    try:
+        return Report.parse(values, where=FILE)
+    except ConfigError as error:
+        raise FormatError(f"{path} is no report: {error}") from None
+
+
+def _write(path: Path, text: str) -> Path:
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+    return path

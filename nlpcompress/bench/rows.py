@@ -1,0 +1,32 @@
+"""What a report holds. Every number is a measured one; what was not measured is None."""
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from nlpcompress.bench.latency import Timing
+from nlpcompress.core.config import Config
+
+
+class Row(Config):
+    """One model: what it can do, what it weighs, how long it takes."""
+
+    name: str = Field(min_length=1, description="the model, the same in every plot and table")
+    metrics: dict[str, float] = Field({}, description="task metric → value on the test set")
+    parameters: int | None = Field(None, ge=0, description="elements, shared ones once")
+    size_bytes: int | None = Field(None, ge=0, description="bytes of the weights in PyTorch")
+    onnx_size_bytes: int | None = Field(None, ge=0, description="bytes of the ONNX file")
+    macs: int | None = Field(None, ge=0, description="multiply-accumulates of one forward pass")
+    peak_activations: int | None = Field(None, ge=0, description="elements alive at once, at most")
+    latency_ms: dict[str, Timing] = Field({}, description="input shape → times of one pass")
+    ledger: dict[str, int] = Field({}, description="part of the model → bytes of its weights")
+
+
+class Report(Config):
+    """The first row is the model before compression; ratios in the pages are taken to it."""
+
+    rows: Annotated[tuple[Row, ...], Field(strict=False, min_length=1)]
+    environment: dict[str, Any] = Field({}, description="versions, processor, threads")
+    recipe_hash: str | None = Field(None, description="hash of the resolved recipe")
+    samples: int | None = Field(None, ge=0, description="rows of the test set")
+    stages: Annotated[tuple[dict[str, Any], ...], Field(strict=False)] = ()

@@ -1,0 +1,21 @@
+"""Models as ONNX files: export, int8, the runtime, and the gate that compares them."""
+
+from nlpcompress.export.onnx import export_onnx
+from nlpcompress.export.parity import MetricGate, Parity, check_parity, compare
+from nlpcompress.export.quantize import DynamicInt8, count_quantized, quantize_dynamic
+from nlpcompress.export.record import read_parity, write_parity
+from nlpcompress.export.runtime import OnnxModel
+
+__all__ = [
+    "DynamicInt8",
+    "MetricGate",
+    "OnnxModel",
+    "Parity",
+    "check_parity",
+    "compare",
+    "count_quantized",
+    "export_onnx",
+    "quantize_dynamic",
+    "read_parity",
+    "write_parity",
+]

@@ -1,0 +1,101 @@
+"""A model as one ONNX file with a free batch size and, for text, a free length."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.export import Dim
+
+from nlpcompress.errors import ParityError
+from nlpcompress.export.graph import name_dimensions, spell_residuals_as_sums
+from nlpcompress.export.inputs import free_dimensions, model_inputs, other_shape
+from nlpcompress.export.mode import evaluating
+from nlpcompress.export.partial import partial_folder, publish
+from nlpcompress.export.quiet import quiet
+from nlpcompress.export.runtime import OnnxModel
+
+OPSET = 20
+"""The first opset with GELU as one operator; ONNX Runtime reads it since 1.17."""
+
+TOLERANCE = 1e-3
+"""Largest difference of an output, relative to its largest value, at the other shape tried here.
+
+Only a wrong graph exceeds it; `check_parity` is the fine gate.
+"""
+
+logger = logging.getLogger(__name__)
+
+
+def export_onnx(model: nn.Module, path: str | Path, example_inputs: Mapping[str, Tensor]) -> Path:
+    """Write `model` to `path` as ONNX and return the path.
+
+    Inputs keep their names and order. Their first dimension is free (`batch`), and so is the second
+    of ids and masks (`length`, `decoder_length`). Outputs are called as the model calls them:
+    `logits` for one with a task. The model is exported in eval mode, with the attention it has, and
+    left in the mode it was in. Weights lie in the file itself, above 2 GB beside it
+    (`model.onnx.data`).
+
+    The file is written in a folder beside `path`, and renamed once it is whole and has been run at
+    another batch size and length than the example's: `path` never holds a torn model.
+
+    Raises `ParityError` when the graph does not compute what the model computes at that shape.
+    """
+    path = Path(path)
+    inputs = model_inputs(example_inputs)
+    with evaluating(model), partial_folder(path) as folder:
+        program = _trace(model, inputs)
+        rewritten = spell_residuals_as_sums(program.model.graph)
+        name_dimensions(program.model.graph, free_dimensions(inputs))
+        program.save(folder / path.name)
+        _check_other_shape(model, OnnxModel(folder / path.name), other_shape(inputs))
+        publish(folder, path)
+    logger.info("exported %s (%d residual sums)", path.name, rewritten)
+    return path
+
+
+def _trace(model: nn.Module, inputs: dict[str, Tensor]) -> torch.onnx.ONNXProgram:
+    free = free_dimensions(inputs)
+    with quiet(logger):
+        program = torch.onnx.export(
+            model,
+            (),
+            kwargs=inputs,
+            dynamo=True,
+            dynamic_shapes={name: dict.fromkeys(free[name], Dim.DYNAMIC) for name in inputs},
+            input_names=list(inputs),
+            output_names=list(_outputs(model, inputs)),
+            opset_version=OPSET,
+            verbose=False,
+        )
+    assert program is not None, "the dynamo exporter returns a program"
+    return program
+
+
+@torch.no_grad()
+def _outputs(model: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What the model returns, by name; a bare tensor counts as logits."""
+    outputs = model(**inputs)
+    if isinstance(outputs, Tensor):
+        return {"logits": outputs}
+    return {name: value for name, value in outputs.items() if isinstance(value, Tensor)}
+
+
+def _check_other_shape(model: nn.Module, exported: OnnxModel, inputs: dict[str, Tensor]) -> None:
+    shapes = ", ".join(f"{name} {tuple(value.shape)}" for name, value in inputs.items())
+    got = exported.run(inputs)
+    for name, expected in _outputs(model, inputs).items():
+        wanted = expected.numpy(force=True)
+        if got[name].shape != wanted.shape:
+            raise ParityError(
+                f"the exported graph is not dynamic: at {shapes} its {name} are "
+                f"{got[name].shape}, the model's {wanted.shape}"
+            )
+        error = np.abs(got[name] - wanted).max() / max(np.abs(wanted).max(), 1e-12)
+        if not error <= TOLERANCE:
+            raise ParityError(
+                f"the exported graph computes something else: at {shapes} its {name} differ by "
+                f"{error:.1e} of their largest value, {TOLERANCE:.0e} is allowed"
+            )

@@ -1,0 +1,122 @@
+"""Eight-bit weights, and activations quantised while running, by ONNX Runtime's own tool."""
+
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import onnx
+from onnxruntime import quantization
+from pydantic import Field
+
+from nlpcompress.core.config import Config
+from nlpcompress.errors import ParityError
+from nlpcompress.export.load import load_graph
+from nlpcompress.export.partial import partial_folder, publish
+from nlpcompress.export.quiet import quiet
+
+EIGHT_BITS = (onnx.TensorProto.INT8, onnx.TensorProto.UINT8)
+INTEGER_OPERATORS = ("MatMulInteger", "ConvInteger")
+FLOAT_OPERATORS = ("MatMul", "Gemm", "Conv")
+
+logger = logging.getLogger(__name__)
+
+
+class DynamicInt8(Config):
+    """How weights become 8-bit numbers."""
+
+    signed: bool = Field(True, description="weights as int8; false: as uint8")
+    per_channel: bool = Field(True, description="a scale for each output; false: one a matrix")
+    reduce_range: bool = Field(False, description="weights of 7 bits, whose sums cannot saturate")
+    embeddings: bool = Field(True, description="embedding tables too")
+
+
+class Quantized(NamedTuple):
+    """Which products with constant weights (and look-ups in constant tables) are in 8 bits."""
+
+    products: int
+    float_products: tuple[str, ...]
+    tables: int
+    float_tables: tuple[str, ...]
+
+
+def quantize_dynamic(
+    source: str | Path, target: str | Path, *, config: DynamicInt8 | None = None
+) -> Path:
+    """Write the ONNX file `source` with 8-bit weights to `target`, and return that path.
+
+    Products with constant weights run on integers; their inputs are quantised by their own range at
+    every call, so no calibration data is needed. Products of two activations stay in float.
+    `count_quantized(target)` tells what became integer and what did not.
+
+    Raises `FormatError` when `source` is no readable ONNX file, and `ParityError` when nothing
+    could be quantised or the result is not smaller than its source; `target` is then not written.
+    """
+    source, target = Path(source), Path(target)
+    with partial_folder(target) as folder:
+        small = folder / target.name
+        _run_tool(source, small, config or DynamicInt8())
+        found = count_quantized(small)
+        _require_gain(source, small, found)
+        publish(folder, target)
+    logger.info(
+        "%s: %d of %d products and %d of %d tables in 8 bits",
+        target.name,
+        found.products,
+        found.products + len(found.float_products),
+        found.tables,
+        found.tables + len(found.float_tables),
+    )
+    for name in found.float_products:
+        logger.warning("%s: the product %s stays in float", target.name, name)
+    return target
+
+
+def count_quantized(path: str | Path) -> Quantized:
+    """What of the file's products with weights, and look-ups in tables, is in 8 bits, by node name.
+
+    Raises `FormatError` when it is no readable ONNX file.
+    """
+    graph = load_graph(path).graph
+    types = {tensor.name: tensor.data_type for tensor in graph.initializer}
+    weighted = [node for node in graph.node if any(name in types for name in node.input[:2])]
+    tables = [n for n in graph.node if n.op_type == "Gather" and n.input[0] in types]
+    in_float = [n for n in tables if types[n.input[0]] == onnx.TensorProto.FLOAT]
+    return Quantized(
+        products=len(_of_types(weighted, INTEGER_OPERATORS)),
+        float_products=tuple(_of_types(weighted, FLOAT_OPERATORS)),
+        tables=sum(types[node.input[0]] in EIGHT_BITS for node in tables),
+        float_tables=tuple(node.name for node in in_float),
+    )
+
+
+def _of_types(nodes: Iterable[onnx.NodeProto], operators: tuple[str, ...]) -> list[str]:
+    return [node.name for node in nodes if node.op_type in operators]
+
+
+def _run_tool(source: Path, target: Path, config: DynamicInt8) -> None:
+    operators = ["MatMul", "Conv", *(["Gather"] if config.embeddings else [])]
+    kinds = quantization.QuantType
+    with quiet(logger):
+        quantization.quantize_dynamic(
+            load_graph(source),
+            target,
+            op_types_to_quantize=operators,
+            per_channel=config.per_channel,
+            reduce_range=config.reduce_range,
+            weight_type=kinds.QInt8 if config.signed else kinds.QUInt8,
+        )
+
+
+def _require_gain(source: Path, target: Path, found: Quantized) -> None:
+    if not found.products and not found.tables:
+        raise ParityError(
+            f"nothing in {source.name} could be quantised: it has no product with constant "
+            "weights; keep the float file"
+        )
+    before, after = source.stat().st_size, target.stat().st_size
+    if after >= before:
+        raise ParityError(
+            f"quantised, {source.name} would take {after} bytes and not fewer than its {before}; "
+            "keep the float file"
+        )

@@ -1,0 +1,84 @@
+import json
+
+import pytest
+
+from nlpcompress.bench import Report, Row, Timing, read_report, write_report
+from nlpcompress.errors import FormatError
+
+
+def report():
+    teacher = Row(
+        name="teacher",
+        metrics={"accuracy": 0.8675},
+        parameters=22_700_000,
+        size_bytes=90_000_000,
+        onnx_size_bytes=91_500_000,
+        macs=10,
+        latency_ms={"8x64": Timing(median=100.0, p5=98.0, p95=110.0, samples=20)},
+    )
+    small = Row(
+        name="<compressed>",
+        metrics={"accuracy": 0.8625},
+        onnx_size_bytes=18_300_000,
+        latency_ms={"8x64": Timing(median=25.0, p5=24.0, p95=27.0, samples=20)},
+    )
+    return Report(
+        rows=(teacher, small),
+        environment={"threads": 1, "cpu_features": ["avx2"]},
+        recipe_hash="00ff",
+        samples=2009,
+        stages=({"method": "fine_tune", "seconds": 12.4, "edits": 0, "parameters": 22_700_000},),
+    )
+
+
+def test_a_report_is_read_back_equal(tmp_path):
+    write_report(report(), tmp_path)
+    assert read_report(tmp_path) == report()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "report.html",
+        "report.json",
+        "report.md",
+    ]
+
+
+def test_the_markdown_holds_the_numbers_their_ratios_and_what_was_not_measured(tmp_path):
+    write_report(report(), tmp_path)
+    text = (tmp_path / "report.md").read_text()
+    lines = text.splitlines()
+    assert (
+        "- <compressed>: ONNX file 5.00 times smaller, 4.00 times faster at 8x64, "
+        "accuracy 0.8625 (0.8675 before)"
+    ) in lines
+    cells = next(line for line in lines if line.startswith("| <compressed>")).split(" | ")
+    assert cells[1:] == [
+        "0.8625",
+        "not measured",
+        "not measured",
+        "18.30",
+        "not measured",
+        "25.00 (24.00 to 27.00) |",
+    ]
+    assert "Quality on 2,009 test rows." in text
+    assert "- cpu_features: avx2" in lines
+
+
+def test_the_html_stands_alone_and_escapes_names(tmp_path):
+    write_report(report(), tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    assert "&lt;compressed&gt;" in page
+    assert "<compressed>" not in page
+    assert page.count("<svg") == 3
+    assert "src=" not in page
+    assert "4.00 times faster" in page
+
+
+def test_an_absent_torn_or_newer_report_is_named(tmp_path):
+    with pytest.raises(FormatError, match="there is no"):
+        read_report(tmp_path)
+    values = report().to_json()
+    (tmp_path / "report.json").write_text(json.dumps(values)[:100])
+    with pytest.raises(FormatError, match="is torn or no report"):
+        read_report(tmp_path)
+    (tmp_path / "report.json").write_text(json.dumps({**values, "format_version": 2}))
+    with pytest.raises(FormatError, match="format_version 2, this nlpcompress reads 1"):
+        read_report(tmp_path)
