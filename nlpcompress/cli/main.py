@@ -1,0 +1,77 @@
+"""The `nlpcompress` command: finds the verb's file, runs it, turns our errors into messages."""
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from nlpcompress import __version__
+from nlpcompress.core.nearest import nearest
+from nlpcompress.errors import NlpCompressError
+
+VERBS = {
+    "run": "run a recipe, or go on with one that was stopped",
+    "validate": "check a recipe and print it with every default filled in",
+    "plan": "say what each stage of a recipe will do and how small the model gets, and do nothing",
+    "ls": "list methods, recipes, data, metrics or tasks, one name a line",
+    "show": "say what a result folder, a model or a recipe holds",
+    "axes": "list a model's axes: what can be cut, and why the rest cannot",
+    "export": "write ONNX files for the model in a folder, and check them",
+    "evaluate": "measure the models in a result folder on the test set",
+    "bench": "time the models in a result folder",
+    "report": "write report.md and report.html again from report.json, and print the table",
+    "push": "push a result folder to a model hub",
+}
+"""Verb → its line in the help; the verb's code is `nlpcompress.cli.<verb>`."""
+
+HINT = "`nlpcompress VERB --help` says more; --debug shows where an error came from."
+FAILED = 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status: 0, or 2 after an error of the user's input.
+
+    Such an error is one message on stderr; `--debug` shows where it came from as well.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    try:
+        return _run(arguments)
+    except NlpCompressError as error:
+        if debug:
+            raise
+        print(f"nlpcompress: error: {error}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        print("nlpcompress: stopped; the same command goes on from here", file=sys.stderr)
+        return 130
+
+
+def _run(arguments: list[str]) -> int:
+    top = _top_parser()
+    if not arguments or arguments[0].startswith("-"):
+        top.parse_args(arguments or ["--help"])
+    verb, rest = arguments[0], arguments[1:]
+    if verb not in VERBS:
+        top.error(f"no verb '{verb}'{nearest(verb, VERBS)}")
+    module = importlib.import_module(f"nlpcompress.cli.{verb}")
+    parser = argparse.ArgumentParser(prog=f"nlpcompress {verb}", description=VERBS[verb])
+    module.add_arguments(parser)
+    return module.main(parser.parse_args(rest))
+
+
+def _top_parser() -> argparse.ArgumentParser:
+    width = max(map(len, VERBS))
+    lines = [f"  {verb:<{width}}  {line}" for verb, line in VERBS.items()]
+    parser = argparse.ArgumentParser(
+        prog="nlpcompress",
+        usage="nlpcompress [--version] [--debug] VERB …",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Make trained models really smaller and faster, with every number measured.",
+        epilog="\n".join(["verbs:", *lines, "", HINT]),
+    )
+    parser.add_argument("--version", action="version", version=f"nlpcompress {__version__}")
+    return parser

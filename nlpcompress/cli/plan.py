@@ -1,0 +1,42 @@
+"""`nlpcompress plan`: what a recipe would do, and how small the model would get. A dry run."""
+
+import argparse
+from collections.abc import Iterator, Sequence
+
+from nlpcompress.cli.targets import add_recipe
+from nlpcompress.recipe.forecast import Forecast, forecast
+from nlpcompress.recipe.load import load_recipe
+from nlpcompress.recipe.schema import Recipe
+from nlpcompress.recipe.shipped import find_recipe
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """`plan RECIPE [key.path=value …]`"""
+    add_recipe(parser)
+
+
+def main(args: argparse.Namespace) -> int:
+    """Print one paragraph a stage; nothing is trained or written."""
+    recipe = load_recipe(find_recipe(args.recipe), args.overrides)
+    for line in [*_stages(forecast(recipe)), *_after(recipe)]:
+        print(line)
+    return 0
+
+
+def _stages(found: Sequence[Forecast]) -> Iterator[str]:
+    start = found[0].cost
+    for stage in found:
+        parameters, size = stage.cost["parameters"], stage.cost["size_bytes"]
+        share = parameters / start["parameters"]
+        yield f"{stage.title}: {parameters:,} parameters, {size:,} bytes ({share:.1%} of the start)"
+        yield from (f"    {action}" for action in stage.actions)
+
+
+def _after(recipe: Recipe) -> Iterator[str]:
+    yield f"result: {recipe.out}"
+    if recipe.export.onnx:
+        int8 = ", int8 too" if recipe.export.quantize != "none" else ""
+        yield f"    ONNX{int8}, compared with torch; timed by ONNX Runtime"
+    shapes = [f"{b}x{n}" for b in recipe.bench.batch_sizes for n in recipe.bench.sequence_lengths]
+    yield f"    timed at {', '.join(shapes)}, {recipe.bench.rounds} rounds"
+    yield "the sizes come from a model with random weights; nothing was read or trained"

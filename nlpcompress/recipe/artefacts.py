@@ -1,0 +1,38 @@
+"""The models that a run leaves to be measured: which file each row of the report speaks of."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from nlpcompress.evaluation.evaluate import torch_predictor
+from nlpcompress.export import OnnxModel
+from nlpcompress.io.load import load_model_folder
+from nlpcompress.recipe.exporting import FLOAT, INT8
+
+Predict = Callable[[dict[str, Tensor]], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """A row: the folder of the weights, and the ONNX file that is measured (None: torch is)."""
+
+    name: str
+    folder: Path
+    onnx: Path | None
+
+    def load(self) -> Predict:
+        """This very file, ready to predict, on one thread in ONNX Runtime."""
+        if self.onnx is not None:
+            return OnnxModel(self.onnx)
+        return torch_predictor(load_model_folder(self.folder))
+
+
+def artefacts(name: str, folder: Path, onnx: Path | None) -> Iterator[Artefact]:
+    """The rows of one model: `name`, and `name-int8` where its ONNX folder has such a file."""
+    exported = onnx is not None and (onnx / FLOAT).is_file()
+    yield Artefact(name, folder, onnx / FLOAT if exported else None)
+    if onnx is not None and (onnx / INT8).is_file():
+        yield Artefact(f"{name}-int8", folder, onnx / INT8)

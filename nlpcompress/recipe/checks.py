@@ -1,0 +1,121 @@
+"""What the schema cannot say: names that must be in tables, and parts that must fit each other."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from nlpcompress.core.registry import Registry
+from nlpcompress.data.check import check_source
+from nlpcompress.data.config import DataConfig
+from nlpcompress.errors import ConfigError, NlpCompressError
+from nlpcompress.evaluation.metrics import LIBRARIES, METRICS
+from nlpcompress.methods.table import METHODS
+from nlpcompress.models.tasks import TASKS, task_named
+from nlpcompress.recipe.roles import cuts, first_cut
+from nlpcompress.recipe.schema import RANDOM
+from nlpcompress.recipe.train_keys import train_problems
+
+Values = Mapping[str, Any]
+
+
+def meaning_problems(recipe: Values) -> list[str]:
+    """One line a problem, with its path. Wrong types are passed over: the schema names them."""
+    return [
+        *_model(_block(recipe, "model")),
+        *_data(recipe),
+        *_metrics(_block(recipe, "evaluate")),
+        *_export(_block(recipe, "export")),
+        *_stages(recipe.get("stages")),
+    ]
+
+
+def _block(values: Values, key: str) -> Values:
+    block = values.get(key)
+    return block if isinstance(block, Mapping) else {}
+
+
+def _name_problems(table: Registry, name: object, where: str) -> Iterator[str]:
+    if isinstance(name, str):
+        yield from _caught(lambda: table.check(name), where)
+
+
+def _caught(check: Callable[[], object], where: str) -> Iterator[str]:
+    try:
+        check()
+    except NlpCompressError as error:
+        prefix = f"{where}: " if where else ""
+        yield from (f"{prefix}{line}" for line in str(error).splitlines())
+
+
+def _model(model: Values) -> Iterator[str]:
+    task = model.get("task")
+    if isinstance(task, str):
+        yield from _caught(lambda: task_named(task), "model.task")
+    if model.get("id") == RANDOM and not model.get("config"):
+        yield "model.config: required with `id: random`, such as {model_type: bert}"
+    if isinstance(model.get("id"), str) and model["id"] != RANDOM and model.get("config"):
+        yield f"model.config: only for `id: random`; '{model['id']}' brings its own"
+
+
+def _data(recipe: Values) -> Iterator[str]:
+    task = _block(recipe, "model").get("task")
+    try:
+        data = DataConfig.parse(_block(recipe, "data"))
+    except ConfigError:
+        return
+    if isinstance(task, str) and task in TASKS:
+        yield from _caught(lambda: check_source(data, task=task), "data")
+
+
+def _metrics(evaluate: Values) -> Iterator[str]:
+    names = evaluate.get("metrics")
+    for position, name in enumerate(names if isinstance(names, list) else ()):
+        table, part = (LIBRARIES, name.partition(":")[0]) if ":" in str(name) else (METRICS, name)
+        yield from _name_problems(table, part, f"evaluate.metrics.{position}")
+
+
+def _export(export: Values) -> Iterator[str]:
+    quantize = export.get("quantize", "none")
+    if quantize != "none" and not export.get("onnx", False):
+        yield f"export.quantize: {quantize} needs `onnx: true`"
+    if export.get("max_metric_drop") is not None and quantize == "none":
+        yield "export.max_metric_drop: bounds what quantization costs; it needs `quantize`"
+
+
+def _stages(stages: object) -> Iterator[str]:
+    known: list[str] = []
+    for position, stage in enumerate(stages if isinstance(stages, list) else ()):
+        if isinstance(stage, Mapping):
+            yield from _stage(stage, f"stages.{position}", known)
+            known += [name for name in [stage.get("method")] if name in METHODS]
+
+
+def _stage(stage: Values, where: str, earlier: Sequence[str]) -> Iterator[str]:
+    name, train = stage.get("method"), stage.get("train")
+    if isinstance(train, Mapping):
+        yield from train_problems(train, f"{where}.train")
+    yield from _name_problems(METHODS, name, f"{where}.method")
+    if name not in METHODS:
+        return
+    yield from _config(name, stage.get("config"), f"{where}.config")
+    if train is None and not cuts(name):
+        yield (
+            f"{where}.train: required: {name} only teaches, and teaches nothing without training; "
+            "write TrainingArguments, such as train: {num_train_epochs: 1, learning_rate: 5.0e-5}"
+        )
+    yield from _teacher(name, stage.get("teacher"), where, earlier)
+
+
+def _config(name: str, config: object, where: str) -> Iterator[str]:
+    if config is None or isinstance(config, Mapping):
+        yield from _caught(lambda: METHODS.load(name).Config.parse(config or {}, where=where), "")
+
+
+def _teacher(name: str, teacher: object, where: str, earlier: Sequence[str]) -> Iterator[str]:
+    needed = METHODS.load(name).needs_teacher
+    if needed and teacher is None and first_cut(earlier, len(earlier)) is None:
+        yield (
+            f"{where}.teacher: required: {name} learns from the model before the first cut, and no "
+            "earlier stage cuts; put a stage that cuts before it, or name a model id or folder"
+        )
+    if teacher is not None and not needed:
+        yield f"{where}.teacher: {name} does not learn from a teacher; leave it out"

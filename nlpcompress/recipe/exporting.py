@@ -1,0 +1,115 @@
+"""The export of a finished model: float ONNX, int8 ONNX, each compared with torch. Resumable."""
+
+import json
+import logging
+import shutil
+import time
+from pathlib import Path
+
+from nlpcompress.evaluation.evaluate import evaluate
+from nlpcompress.evaluation.metrics import greater_is_better
+from nlpcompress.export import (
+    MetricGate,
+    OnnxModel,
+    Parity,
+    check_parity,
+    export_onnx,
+    quantize_dynamic,
+    write_parity,
+)
+from nlpcompress.io.contents import PROCESSOR
+from nlpcompress.io.load import load_model_folder
+from nlpcompress.recipe.batches import Batch, first_batch, test_batches
+from nlpcompress.recipe.job import Job, duration
+from nlpcompress.recipe.workspace import Part, write_atomically
+
+logger = logging.getLogger(__name__)
+ONNX = "onnx"
+FLOAT, INT8 = "model.onnx", "model_int8.onnx"
+SHAPES_OF_WEIGHTS = ("quantization_config", "auto_map")
+"""Keys of config.json that a graph has no use for: it carries its own shapes."""
+PARITY_ROWS = 256
+"""Test rows whose logits are compared; the task metric is compared on all of them."""
+
+
+def export_part(job: Job, after: int) -> Part:
+    """Where the export of the model after `after` stages lies."""
+    export = job.recipe.to_json()["export"]
+    return job.workspace.part({**job.description(after), "export": export})
+
+
+def run_export(job: Job, after: int, *, gate: bool) -> Path:
+    """The folder with the files of the model after `after` stages, made unless it is there.
+
+    Raises as `export_model` does.
+    """
+    part = export_part(job, after)
+    folder = part.folder / ONNX
+    if part.record is None:
+        begin = time.perf_counter()
+        shutil.rmtree(folder, ignore_errors=True)
+        export_model(job, job.model_folder(after), folder, gate=gate)
+        seconds = time.perf_counter() - begin
+        part.finish({"seconds": round(seconds, 3)})
+        logger.info("exported the model after %d stages in %s", after, duration(seconds))
+    return folder
+
+
+def export_model(job: Job, source: Path, folder: Path, *, gate: bool) -> None:
+    """Write the ONNX files of the model in `source`, parity.json, config and processor.
+
+    `gate` says whether `export.max_metric_drop` is judged. Raises `ParityError` when an exported
+    model does not say what its source says.
+    """
+    model = load_model_folder(source)
+    path = export_onnx(model, folder / FLOAT, first_batch(job.data))
+    parities = {FLOAT: check_parity(model, OnnxModel(path), _rows(job))}
+    if job.recipe.export.quantize == "dynamic-int8":
+        small = quantize_dynamic(path, folder / INT8)
+        gates = _gates(job, path, small) if gate else ()
+        parities[INT8] = check_parity(
+            model, OnnxModel(small), _rows(job), tolerance=None, gates=gates
+        )
+    _log(parities)
+    write_parity(folder / "parity.json", parities)
+    _describe(source, folder)
+
+
+def _rows(job: Job) -> list[Batch]:
+    size = job.recipe.evaluate.batch_size
+    return list(test_batches(job.data, batch_size=size, limit=PARITY_ROWS))
+
+
+def _gates(job: Job, path: Path, small: Path) -> tuple[MetricGate, ...]:
+    """The first metric, of the float and of the int8 file, on the whole test set."""
+    bound, metric = job.recipe.export.max_metric_drop, job.recipe.evaluate.metrics[0]
+    if bound is None:
+        return ()
+    reference, candidate = (
+        evaluate(OnnxModel(file), job.data.test, job.data.collate, metrics=[metric])[metric]
+        for file in (path, small)
+    )
+    return (
+        MetricGate(
+            metric=metric,
+            reference=reference,
+            candidate=candidate,
+            max_metric_drop=bound,
+            higher_is_better=greater_is_better(metric),
+        ),
+    )
+
+
+def _log(parities: dict[str, Parity]) -> None:
+    for name, parity in parities.items():
+        logger.info("%s: logits within %.1e of torch, relative", name, parity.relative)
+
+
+def _describe(model: Path, folder: Path) -> None:
+    """The config and the processor beside the graph: other runtimes open the folder as it is."""
+    for name in PROCESSOR:
+        if (model / name).is_file():
+            shutil.copyfile(model / name, folder / name)
+    config = json.loads((model / "config.json").read_text(encoding="utf-8"))
+    plain = {key: value for key, value in config.items() if key not in SHAPES_OF_WEIGHTS}
+    write_atomically(folder / "config.json", json.dumps(plain, indent=2))

@@ -1,0 +1,138 @@
+"""After the stages: the model in its place, the exports, the measurements, report and card."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from nlpcompress.bench import Report, Row, environment, measure, write_report
+from nlpcompress.io.card import folder_card
+from nlpcompress.io.load import load_model_folder
+from nlpcompress.recipe.batches import bench_batches
+from nlpcompress.recipe.exporting import ONNX, export_part, run_export
+from nlpcompress.recipe.job import Job
+from nlpcompress.recipe.load import RESOLVED
+from nlpcompress.recipe.measuring import latencies, quality
+from nlpcompress.recipe.publish import publish_files, publish_model
+from nlpcompress.recipe.result import result_rows
+from nlpcompress.recipe.text import to_yaml
+from nlpcompress.recipe.workspace import Part, digest, write_atomically
+
+
+def recipe_hash(job: Job) -> str:
+    """The hash of the resolved recipe, wherever its result lies."""
+    return digest({**job.recipe.to_json(), "out": None})
+
+
+def finished(job: Job) -> bool:
+    """Whether this very recipe is what the result folder holds, report and all."""
+    return _part(job).record is not None and (job.workspace.out / "report.json").is_file()
+
+
+def _part(job: Job) -> Part:
+    recipe = job.recipe.to_json()
+    settings = {key: recipe[key] for key in ("name", "evaluate", "export", "bench")}
+    return job.workspace.part({**job.description(job.last), "result": settings})
+
+
+def finish(job: Job) -> None:
+    """All that comes after the stages. Main process only; what is there already is not made again.
+
+    Raises `ParityError` when an exported model leaves its bounds; the model then lies in place.
+    """
+    out = job.workspace.out
+    publish_model(job.model_folder(job.last), out)
+    if job.recipe.export.onnx:
+        _export(job)
+    write_atomically(out / RESOLVED, to_yaml(job.recipe.to_json()))
+    report = _report(job)
+    write_report(report, out)
+    write_atomically(out / "README.md", folder_card(out))
+    _part(job).finish({"recipe_hash": recipe_hash(job)})
+
+
+def _export(job: Job) -> None:
+    if job.teacher_after is not None:
+        run_export(job, job.teacher_after, gate=False)
+    folder = run_export(job, job.last, gate=True)
+    (job.workspace.out / ONNX).mkdir(exist_ok=True)
+    publish_files(folder, job.workspace.out / ONNX)
+
+
+def _report(job: Job) -> Report:
+    rows, seconds = result_rows(job), Stopwatch()
+    metrics = {row.name: quality(job, row) for row in rows}
+    seconds.note("evaluate")
+    times = latencies(job, rows)
+    seconds.note("bench")
+    costs = {folder: _costs(job, folder) for folder in {row.folder for row in rows}}
+    return Report(
+        rows=tuple(
+            Row(
+                name=row.name,
+                metrics=metrics[row.name],
+                latency_ms=times[row.name],
+                onnx_size_bytes=_size(row.onnx),
+                **costs[row.folder],
+            )
+            for row in rows
+        ),
+        environment=environment(),
+        recipe_hash=recipe_hash(job),
+        samples=len(job.data.test),
+        stages=(*_stages(job), *_exports(job), *seconds.notes),
+    )
+
+
+class Stopwatch:
+    """Seconds of parts that follow one another, as lines of the report's stages."""
+
+    def __init__(self) -> None:
+        self.notes: list[dict[str, Any]] = []
+        self._begin = time.perf_counter()
+
+    def note(self, part: str) -> None:
+        """The part ends here; the next one begins."""
+        now = time.perf_counter()
+        self.notes.append(_line(part, now - self._begin))
+        self._begin = now
+
+
+def _costs(job: Job, folder: Path) -> dict[str, int]:
+    """What a saved model weighs, and what one pass of the last shape timed costs."""
+    *_, batch = bench_batches(job.data, job.recipe.bench)
+    costs = measure(load_model_folder(folder), batch)
+    return {name: costs[name] for name in ("parameters", "size_bytes", "macs")}
+
+
+def _stages(job: Job) -> Iterator[dict[str, Any]]:
+    for position, stage in enumerate(job.recipe.stages):
+        record = job.part(position + 1).record
+        assert record is not None, "a report before its stages were done"
+        yield _line(stage.method, record["seconds"], record["edits"], record["parameters"])
+
+
+def _exports(job: Job) -> Iterator[dict[str, Any]]:
+    """Only where there are exports: of the teacher, of the result."""
+    for after in (job.teacher_after, job.last):
+        if after is not None and job.recipe.export.onnx:
+            record, model = export_part(job, after).record, job.part(after).record
+            assert record is not None, "a report before its exports were done"
+            assert model is not None
+            yield _line("export", record["seconds"], 0, model["parameters"])
+
+
+def _line(
+    method: str, seconds: float, edits: int = 0, parameters: int | None = None
+) -> dict[str, Any]:
+    """One line of the report's stages; `parameters` is None where no single model is meant."""
+    return {
+        "method": method,
+        "seconds": round(seconds, 3),
+        "edits": edits,
+        "parameters": parameters,
+    }
+
+
+def _size(path: Path | None) -> int | None:
+    return None if path is None else path.stat().st_size

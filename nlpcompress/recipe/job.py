@@ -1,0 +1,94 @@
+"""What every part of a run shares: the recipe, its data, its processor, where parts lie."""
+
+import datetime
+import logging
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from accelerate import PartialState
+from transformers import PreTrainedModel
+
+import nlpcompress
+from nlpcompress.data.load import load_data
+from nlpcompress.data.task_data import TaskData
+from nlpcompress.io.load import load_model_folder
+from nlpcompress.recipe.fingerprint import file_marks
+from nlpcompress.recipe.roles import first_cut
+from nlpcompress.recipe.schema import Recipe
+from nlpcompress.recipe.source import start_processor
+from nlpcompress.recipe.workspace import Part, Workspace
+
+logger = logging.getLogger(__name__)
+MODEL = "model"
+"""The folder of the finished model inside a part."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A recipe at work. "After k stages" counts from 0, the model the recipe starts from."""
+
+    recipe: Recipe
+    workspace: Workspace
+    state: PartialState
+
+    @cached_property
+    def processor(self) -> Any:
+        """Tokenizer or image processor, the same for all models of the recipe."""
+        return start_processor(self.recipe.model)
+
+    @cached_property
+    def data(self) -> TaskData:
+        """Both splits. Raises `DataError`."""
+        return load_data(
+            self.recipe.data,
+            task=self.recipe.model.task,
+            processor=self.processor,
+            seed=self.recipe.seed,
+        )
+
+    @property
+    def last(self) -> int:
+        """The number of stages."""
+        return len(self.recipe.stages)
+
+    @property
+    def teacher_after(self) -> int | None:
+        """After how many stages the model is the one before the first cut; None without a cut."""
+        return first_cut([stage.method for stage in self.recipe.stages], self.last)
+
+    def description(self, after: int) -> dict[str, Any]:
+        """All that the model after `after` stages depends on."""
+        recipe = self.recipe.to_json()
+        return {
+            "nlpcompress": nlpcompress.__version__,
+            "model": recipe["model"],
+            "data": recipe["data"],
+            "files": self._files,
+            "seed": recipe["seed"],
+            "stages": recipe["stages"][:after],
+        }
+
+    @cached_property
+    def _files(self) -> dict[str, list[int]]:
+        return file_marks(self.recipe)
+
+    def part(self, after: int) -> Part:
+        """Where the model after `after` stages lies."""
+        return self.workspace.part(self.description(after))
+
+    def model_folder(self, after: int) -> Path:
+        """The saved model after `after` stages."""
+        return self.part(after).folder / MODEL
+
+    def model(self, after: int) -> PreTrainedModel:
+        """That model, loaded on the CPU, in eval mode. Its part must be done."""
+        return load_model_folder(self.model_folder(after))
+
+
+def duration(seconds: float) -> str:
+    """`1:02:03`, or `7.5 s` below a minute."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    return str(datetime.timedelta(seconds=round(seconds)))

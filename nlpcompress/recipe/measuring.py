@@ -1,0 +1,62 @@
+"""Numbers of finished models, each from the very file that its row names."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from nlpcompress.bench.latency import Timing, measure_latency, shape_name
+from nlpcompress.evaluation.evaluate import evaluate
+from nlpcompress.recipe.artefacts import Artefact, Predict
+from nlpcompress.recipe.batches import bench_batches
+from nlpcompress.recipe.job import Job
+
+logger = logging.getLogger(__name__)
+
+
+def quality(job: Job, artefact: Artefact) -> dict[str, float]:
+    """The recipe's metrics of one artefact on the whole test set."""
+    settings = job.recipe.evaluate
+    with _counted(artefact.load(), len(job.data.test), artefact.name) as predict:
+        values = evaluate(
+            predict,
+            job.data.test,
+            job.data.collate,
+            metrics=settings.metrics,
+            batch_size=settings.batch_size,
+        )
+    metrics = {name: values[name] for name in settings.metrics}
+    shown = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
+    logger.info("%s: %s on %d rows", artefact.name, shown, len(job.data.test))
+    return metrics
+
+
+def latencies(job: Job, rows: Sequence[Artefact]) -> dict[str, dict[str, Timing]]:
+    """Row → shape → times. All rows take turns, so that a busy machine is unfair to none."""
+    predictors = {row.name: row.load() for row in rows}
+    found: dict[str, dict[str, Timing]] = {row.name: {} for row in rows}
+    for batch in bench_batches(job.data, job.recipe.bench):
+        shape = shape_name(batch)
+        for name, timing in measure_latency(
+            predictors, batch, rounds=job.recipe.bench.rounds
+        ).items():
+            found[name][shape] = timing
+        medians = ", ".join(f"{name} {times[shape].median:.1f}" for name, times in found.items())
+        logger.info("ms at %s: %s", shape, medians)
+    return found
+
+
+@contextmanager
+def _counted(predict: Predict, rows: int, name: str) -> Iterator[Predict]:
+    """The same function with a progress bar over the rows, where there is a terminal to see it."""
+    with tqdm(total=rows, desc=f"Measuring {name}", disable=None, leave=False) as bar:
+
+        def counting(batch: dict[str, Tensor]) -> np.ndarray:
+            result = predict(batch)
+            bar.update(len(result))
+            return result
+
+        yield counting

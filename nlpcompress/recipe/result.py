@@ -1,0 +1,47 @@
+"""A finished result folder, opened to be measured or exported again."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from nlpcompress.errors import FormatError
+from nlpcompress.recipe.artefacts import Artefact, artefacts
+from nlpcompress.recipe.exporting import ONNX, export_part
+from nlpcompress.recipe.job import Job
+from nlpcompress.recipe.launch import join
+from nlpcompress.recipe.load import RESOLVED, load_recipe
+from nlpcompress.recipe.workspace import Workspace
+
+TEACHER, COMPRESSED = "teacher", "compressed"
+
+
+def open_result(folder: str | Path, overrides: Sequence[str] = ()) -> Job:
+    """The job whose result lies in `folder`. Raises `FormatError` when it is no finished result."""
+    folder = Path(folder)
+    for name in ("config.json", RESOLVED):
+        if not (folder / name).is_file():
+            raise FormatError(
+                f"{folder} is no finished result (there is no {name}); "
+                "`nlpcompress run` makes one, and goes on with one that was stopped"
+            )
+    return Job(load_recipe(folder, overrides), Workspace(folder), join())
+
+
+def result_rows(job: Job) -> list[Artefact]:
+    """Every artefact of the run: the teacher's while the parts are there, then the result's own."""
+    out = job.workspace.out
+    rows = teacher_rows(job) if _has_teacher(job) else []
+    return [*rows, *artefacts(COMPRESSED, out, out / ONNX)]
+
+
+def teacher_rows(job: Job) -> list[Artefact]:
+    """The model before the first cut, and its exports; none when the recipe does not cut."""
+    after = job.teacher_after
+    if after is None:
+        return []
+    onnx = export_part(job, after).folder / ONNX if job.recipe.export.onnx else None
+    return list(artefacts(TEACHER, job.model_folder(after), onnx))
+
+
+def _has_teacher(job: Job) -> bool:
+    after = job.teacher_after
+    return after is not None and job.part(after).record is not None

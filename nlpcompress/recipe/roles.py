@@ -1,0 +1,20 @@
+"""Which stages cut, and which model a stage learns from."""
+
+from collections.abc import Sequence
+
+from nlpcompress.methods.table import METHODS
+
+
+def cuts(method: str) -> bool:
+    """Whether a method makes the model smaller: its config then says how much stays (`keep…`)."""
+    fields = METHODS.load(method).Config.model_fields
+    return any(field.startswith("keep") for field in fields)
+
+
+def first_cut(methods: Sequence[str], before: int) -> int | None:
+    """The first stage in front of stage `before` that cuts; None when none does.
+
+    >>> first_cut(["fine_tune", "head_importance", "logits"], 2)
+    1
+    """
+    return next((i for i, name in enumerate(methods[:before]) if cuts(name)), None)

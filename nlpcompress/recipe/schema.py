@@ -1,0 +1,89 @@
+"""What a recipe may say. Every key, its type, its bounds, its meaning."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, PositiveInt
+
+from nlpcompress.core.config import Config
+from nlpcompress.data.config import DataConfig
+
+RANDOM = "random"
+"""The model id that stands for a tiny random model, made from `model.config`."""
+
+Sizes = Annotated[tuple[PositiveInt, ...], Field(strict=False, min_length=1)]
+
+
+class ModelConfig(Config):
+    """The model to start from: `{id: bert-base-uncased, task: text-classification}`."""
+
+    id: str = Field(
+        min_length=1,
+        description="hub id, folder, installed model package, or `random`: made from `config`",
+    )
+    task: str = Field(description="what the model does, one of `nlpcompress ls tasks`")
+    config: dict[str, Any] | None = Field(
+        None, description="for `id: random` only: the model's own config, with its model_type"
+    )
+
+
+class StageConfig(Config):
+    """One step: train (if `train` is given), then decide, then cut."""
+
+    method: str = Field(description="one of `nlpcompress ls methods`")
+    config: dict[str, Any] = Field(default={}, description="the method's own knobs")
+    train: dict[str, Any] | None = Field(
+        None, description="TrainingArguments of this stage; no training without it"
+    )
+    teacher: str | None = Field(
+        None,
+        min_length=1,
+        description="model id or folder to learn from; by default the model as it was before the "
+        "first cut of the recipe",
+    )
+
+
+class EvaluateConfig(Config):
+    """How quality is measured, on the test set."""
+
+    metrics: Annotated[tuple[str, ...], Field(strict=False)] = Field(
+        (), description="some of `nlpcompress ls metrics`; by default those of the task"
+    )
+    batch_size: PositiveInt = Field(32, description="examples a batch")
+
+
+class ExportConfig(Config):
+    """What is made for ONNX Runtime, and how far its quality may fall."""
+
+    onnx: bool = Field(False, description="write onnx/model.onnx, and compare it with torch")
+    quantize: Literal["none", "dynamic-int8"] = Field(
+        "none", description="also write a quantized file; needs `onnx: true`"
+    )
+    max_metric_drop: float | None = Field(
+        None,
+        ge=0,
+        description="largest loss of the first metric that quantization may cost, absolute; "
+        "a larger one fails the run",
+    )
+
+
+class BenchConfig(Config):
+    """Which input shapes are timed: every batch size with every length."""
+
+    batch_sizes: Sizes = Field((1, 8), description="examples a batch")
+    sequence_lengths: Sizes = Field((64,), description="tokens; not used for images")
+    rounds: int = Field(30, ge=1, description="timed rounds; each runs every model once")
+
+
+class Recipe(Config):
+    """The whole job. `load_recipe` gives one with every default filled in."""
+
+    version: Literal[1] = Field(description="version of this format")
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="a folder's name")
+    seed: int = Field(0, ge=0, description="seed of weights, shuffles and dropout")
+    out: str | None = Field(None, min_length=1, description="result folder, default out/<name>")
+    model: ModelConfig
+    data: DataConfig
+    stages: Annotated[tuple[StageConfig, ...], Field(strict=False, min_length=1)]
+    evaluate: EvaluateConfig = EvaluateConfig()
+    export: ExportConfig = ExportConfig()
+    bench: BenchConfig = BenchConfig()

@@ -1,0 +1,154 @@
+"""One stage: train if it says so, decide, cut, save. Killed, it goes on to the same weights."""
+
+import logging
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+
+from nlpcompress.bench.ledger import parameter_count
+from nlpcompress.core.method import Context, Method
+from nlpcompress.core.plan import Plan, plan_from_json
+from nlpcompress.io.save import save_model
+from nlpcompress.methods.table import make_method
+from nlpcompress.models.examples import example_inputs
+from nlpcompress.recipe.arguments import training_arguments
+from nlpcompress.recipe.job import Job, duration
+from nlpcompress.recipe.launch import agreed, main_first
+from nlpcompress.recipe.schema import StageConfig
+from nlpcompress.recipe.source import named_teacher, start_model
+from nlpcompress.surgery.apply import apply_plan
+from nlpcompress.training import CompressionTrainer, last_checkpoint
+from nlpcompress.training.context import Batches
+
+logger = logging.getLogger(__name__)
+CHECKPOINTS = "checkpoints"
+SCORING_BATCH = 32
+
+
+def run_start(job: Job) -> None:
+    """Save the model the recipe starts from, so that every later part reads a folder."""
+    if not is_done(job, 0):
+        main_first(job.state, lambda: _save_start(job))
+
+
+def is_done(job: Job, after: int) -> bool:
+    """Whether the model after `after` stages lies in its part; one answer for all processes."""
+    return agreed(job.state, job.part(after).record is not None)
+
+
+def _save_start(job: Job) -> None:
+    model = start_model(job.recipe.model, labels=job.data.labels, seed=job.recipe.seed)
+    _save(job, model, Plan(), after=0)
+    job.part(0).finish({"plan": [], "parameters": parameter_count(model)})
+
+
+def run_stage(job: Job, position: int) -> None:
+    """Make the model after stage `position` from the one before, unless it lies there already."""
+    stage = job.recipe.stages[position]
+    title = f"stage {position + 1}/{job.last} {stage.method}"
+    if is_done(job, position + 1):
+        logger.info("%s: done before (%s)", title, job.part(position + 1).folder.name)
+        return
+    logger.info("%s: starts", title)
+    begin = time.perf_counter()
+    model = job.model(position)
+    method = make_method(stage.method, stage.config, where=f"stages.{position}.config")
+    log = _train(job, model, method, position) if stage.train is not None else []
+    main_first(job.state, lambda: _finish(job, model, method, position, begin=begin, log=log))
+    logger.info("%s: done in %s", title, duration(time.perf_counter() - begin))
+
+
+def _train(job: Job, model: PreTrainedModel, method: Method, position: int) -> list[dict[str, Any]]:
+    """Train in place, from the last whole checkpoint on. Gives the losses the trainer logged."""
+    checkpoints = job.part(position + 1).folder / CHECKPOINTS
+    trainer = CompressionTrainer(
+        model=model,
+        args=training_arguments(job.recipe, position, checkpoints),
+        train_dataset=job.data.train,
+        data_collator=job.data.collate,
+        methods=[method],
+        teacher=_teacher(job, method, position),
+    )
+    resumed = agreed(job.state, last_checkpoint(checkpoints))
+    if resumed:
+        logger.info("goes on from %s", Path(resumed).name)
+    trainer.train(resume_from_checkpoint=resumed)
+    return trainer.state.log_history
+
+
+def _teacher(job: Job, method: Method, position: int) -> nn.Module | None:
+    """The model the stage names, else the one before the first cut."""
+    stage = job.recipe.stages[position]
+    if not method.needs_teacher:
+        return None
+    if stage.teacher is not None:
+        return named_teacher(
+            stage.teacher,
+            task=job.recipe.model.task,
+            labels=job.data.labels,
+            where=f"stages.{position}.teacher",
+        )
+    assert job.teacher_after is not None, "a recipe without a teacher passed its checks"
+    return job.model(job.teacher_after)
+
+
+def _finish(
+    job: Job,
+    model: PreTrainedModel,
+    method: Method,
+    position: int,
+    *,
+    begin: float,
+    log: list[dict[str, Any]],
+) -> None:
+    """Decide, cut, save; then the marker, then the checkpoints go. Main process only."""
+    plan = _cut(job, model, method)
+    earlier = job.part(position).record
+    assert earlier is not None, "a stage ran before the one in front of it"
+    whole = plan_from_json(earlier["plan"]) + plan
+    _save(job, model, whole, after=position + 1)
+    part = job.part(position + 1)
+    part.finish(
+        {
+            "method": method.name,
+            "plan": whole.to_json(),
+            "edits": len(plan),
+            "seconds": round(time.perf_counter() - begin, 3),
+            "parameters": parameter_count(model),
+            "log": log,
+        }
+    )
+    shutil.rmtree(part.folder / CHECKPOINTS, ignore_errors=True)
+
+
+def _cut(job: Job, model: PreTrainedModel, method: Method) -> Plan:
+    """Score on this machine's accelerator, cut on the CPU."""
+    model.to(job.state.device).eval()
+    torch.manual_seed(job.recipe.seed)
+    plan = method.plan(model, scoring_context(job, model))
+    model.to("cpu")
+    if len(plan):
+        apply_plan(model, plan, example_inputs(model))
+    return plan
+
+
+def scoring_context(job: Job, model: PreTrainedModel) -> Context:
+    """What a method may look at: shuffled training batches in an order that the seed fixes."""
+    batches = Batches(job.data.train, job.data.collate, size=SCORING_BATCH, seed=job.recipe.seed)
+    return Context(example_inputs(model), batches, None, job.recipe.seed)
+
+
+def _save(job: Job, model: PreTrainedModel, plan: Plan, *, after: int) -> None:
+    stages: tuple[StageConfig, ...] = job.recipe.stages[:after]
+    lineage = {
+        "base": job.recipe.model.id,
+        "recipe": job.recipe.name,
+        "seed": job.recipe.seed,
+        "stages": [stage.to_json() for stage in stages],
+    }
+    save_model(model, job.model_folder(after), processor=job.processor, plan=plan, lineage=lineage)

@@ -1,0 +1,209 @@
+"""A whole smoke run, and every verb on the folder it leaves."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from safetensors.torch import load_file
+
+from nlpcompress.cli.main import main
+from nlpcompress.recipe.shipped import CHECKOUT, shipped_recipes
+
+ROWS = ["teacher", "teacher-int8", "compressed", "compressed-int8"]
+SMOKE = [name for name in shipped_recipes() if name.startswith("smoke/")]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    out = tmp_path_factory.mktemp("run") / "result"
+    assert main(["run", "smoke/logits", f"out={out}"]) == 0
+    return out
+
+
+@pytest.fixture
+def result(finished, tmp_path):
+    """A copy to spoil."""
+    return Path(shutil.copytree(finished, tmp_path / "result"))
+
+
+def _report(out):
+    return json.loads((out / "report.json").read_text())
+
+
+def test_the_folder_holds_model_exports_report_and_recipe(finished):
+    names = {path.name for path in finished.iterdir()}
+    assert names >= {"config.json", "model.safetensors", "tokenizer.json", "nlpcompress.json"}
+    assert names >= {"report.json", "report.md", "report.html", "recipe.yaml", "README.md", "onnx"}
+    onnx = {path.name for path in (finished / "onnx").iterdir()}
+    assert onnx >= {"model.onnx", "model_int8.onnx", "parity.json", "config.json"}
+    assert not [name for name in names if name.endswith(".tmp")]
+
+
+def test_the_report_names_each_artefact_and_its_numbers(finished):
+    report = _report(finished)
+    rows = {row["name"]: row for row in report["rows"]}
+    assert list(rows) == ROWS
+    for row in rows.values():
+        assert 0 <= row["metrics"]["accuracy"] <= 1
+        assert row["latency_ms"]["2x16"]["median"] > 0
+    assert rows["compressed"]["parameters"] < rows["teacher"]["parameters"]
+    assert rows["compressed"]["macs"] < rows["teacher"]["macs"]
+    onnx = finished / "onnx"
+    assert rows["compressed"]["onnx_size_bytes"] == (onnx / "model.onnx").stat().st_size
+    assert rows["compressed-int8"]["onnx_size_bytes"] == (onnx / "model_int8.onnx").stat().st_size
+    assert report["samples"] == 64
+    assert len(report["recipe_hash"]) == 16
+    parts = ["fine_tune", "head_importance", "logits", "export", "export", "evaluate", "bench"]
+    assert [stage["method"] for stage in report["stages"]] == parts
+    assert all(stage["seconds"] > 0 for stage in report["stages"])
+
+
+def test_every_row_is_measured_from_its_own_file(result, capsys):
+    """A spoilt int8 file changes the numbers of its row and of no other."""
+    before = {row["name"]: row["metrics"] for row in _report(result)["rows"]}
+    shutil.copyfile(result / "onnx" / "model.onnx", result / "onnx" / "model_int8.onnx")
+    (result / "onnx" / "model_int8.onnx").write_bytes(b"torn")
+    assert main(["evaluate", str(result)]) == 2
+    assert "is torn or not an ONNX file" in capsys.readouterr().err
+    (result / "onnx" / "model_int8.onnx").unlink()
+    assert main(["evaluate", str(result)]) == 0
+    measured = json.loads(capsys.readouterr().out)
+    assert measured == {name: before[name] for name in ROWS[:3]}
+
+
+def test_the_teacher_is_the_model_before_the_first_cut(finished):
+    stages = {}
+    for marker in finished.glob(".stages/*/done.json"):
+        description = json.loads(marker.with_name("description.json").read_text())
+        if (marker.parent / "model").is_dir():
+            stages[len(description["stages"])] = json.loads(marker.read_text())
+    assert stages[1]["parameters"] == stages[0]["parameters"] > stages[2]["parameters"]
+    teacher, _, compressed, _ = _report(finished)["rows"]
+    assert teacher["parameters"] == stages[1]["parameters"]
+    assert compressed["parameters"] == stages[3]["parameters"]
+
+
+def test_a_finished_run_is_skipped_and_a_changed_one_is_not(result, capsys):
+    weights = (result / "model.safetensors").read_bytes()
+    marks = {path: path.stat().st_mtime_ns for path in result.rglob("*") if path.is_file()}
+    assert main(["run", str(result)]) == 0
+    touched = {p.name for p, mark in marks.items() if p.stat().st_mtime_ns != mark}
+    assert touched <= {"lock"}
+    assert main(["run", "smoke/logits", f"out={result}", "seed=1"]) == 0
+    assert (result / "model.safetensors").read_bytes() != weights
+    assert yaml.safe_load((result / "recipe.yaml").read_text())["seed"] == 1
+
+
+def test_stages_that_did_not_change_are_not_run_again(result):
+    def models():
+        return {path: path.stat().st_mtime_ns for path in result.glob(".stages/*/model/*.json")}
+
+    before = models()
+    assert main(["run", str(result), "stages.2.config.temperature=4.0"]) == 0
+    after = models()
+    assert {path: after[path] for path in before} == before
+    assert len({path.parent for path in after.keys() - before.keys()}) == 1
+
+
+@pytest.mark.parametrize("verb", ["show", "report"])
+def test_verbs_that_print_the_table(verb, result, capsys):
+    assert main([verb, str(result)]) == 0
+    text = capsys.readouterr().out
+    assert all(name in text for name in ROWS)
+
+
+def test_bench_times_every_row(result, capsys):
+    assert main(["bench", str(result), "bench.batch_sizes=[1]", "bench.rounds=2"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert list(found["latency_ms"]) == ROWS
+    assert all(list(shapes) == ["1x16"] for shapes in found["latency_ms"].values())
+
+
+def test_export_again(result, capsys):
+    shutil.rmtree(result / "onnx")
+    assert main(["export", str(result), "--quantize", "none"]) == 0
+    assert {p.name for p in (result / "onnx").iterdir()} >= {"model.onnx", "parity.json"}
+    assert not (result / "onnx" / "model_int8.onnx").exists()
+
+
+def test_push_dry_run(result, tmp_path):
+    assert main(["push", str(result), "me/small", "--dry-run", str(tmp_path / "sent")]) == 0
+    sent = {str(p.relative_to(tmp_path / "sent")) for p in (tmp_path / "sent").rglob("*")}
+    assert sent >= {"model.safetensors", "README.md", "onnx/model_int8.onnx", "report.json"}
+    assert not any(".stages" in name for name in sent)
+
+
+def test_axes_of_a_cut_model(result, capsys):
+    assert main(["axes", str(result), "--kind", "heads"]) == 0
+    sizes = [int(line.split()[1]) for line in capsys.readouterr().out.splitlines()[:2]]
+    assert sum(sizes) == 4
+
+
+def test_a_moved_result_needs_nothing_of_the_old_place(result, tmp_path, capsys):
+    moved = tmp_path / "elsewhere"
+    shutil.copytree(result, moved, ignore=shutil.ignore_patterns(".stages"))
+    shutil.rmtree(result)
+    assert main(["evaluate", str(moved)]) == 0
+    assert list(json.loads(capsys.readouterr().out)) == ROWS[2:]
+
+
+@pytest.mark.parametrize("name", SMOKE)
+def test_every_smoke_recipe_runs(name, tmp_path, finished):
+    if name == "smoke/logits":
+        assert finished.is_dir()
+        return
+    assert main(["run", name, f"out={tmp_path / 'r'}"]) == 0
+    assert (tmp_path / "r" / "report.json").is_file()
+
+
+def test_the_script_is_the_same_command(tmp_path):
+    run = subprocess.run(
+        [sys.executable, CHECKOUT / "scripts" / "compress.py", "smoke/none"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 2
+    assert "no recipe file, result folder or shipped recipe 'smoke/none'" in run.stderr
+
+
+def test_two_processes_end_with_the_weights_of_one(tmp_path):
+    """The same global batch, no dropout: one program, however it is launched."""
+    quiet = [
+        "model.config.hidden_dropout_prob=0.0",
+        "model.config.attention_probs_dropout_prob=0.0",
+        "export.onnx=false",
+        "export.quantize=none",
+    ]
+    for stage in ("stages.0.train", "stages.2.train"):
+        quiet += [f"{stage}.num_train_epochs=1", f"{stage}.learning_rate=1.0e-3"]
+    assert main(["run", "smoke/logits", f"out={tmp_path / 'one'}", *quiet]) == 0
+    halves = [f"stages.{i}.train.per_device_train_batch_size=8" for i in (0, 2)]
+    launch = ["--multi_gpu", "--num_processes", "2", "--num_machines", "1"]
+    launch += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+    command = ["run", "smoke/logits", f"out={tmp_path / 'two'}", *quiet, *halves]
+    run = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "accelerate.commands.launch",
+            *launch,
+            "-m",
+            "nlpcompress",
+            *command,
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        timeout=400,
+    )
+    assert run.returncode == 0, run.stderr[-3000:]
+    one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two"))
+    assert all((one[name] - two[name]).abs().max() < 1e-6 for name in one)
+    assert run.stderr.count("stage 3/3 logits: done") == 1, "the second process talked as well"

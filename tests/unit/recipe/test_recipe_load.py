@@ -1,0 +1,184 @@
+"""A recipe is read whole: every mistake at once, each with its path and what to do."""
+
+import copy
+
+import pytest
+import yaml
+
+from nlpcompress.errors import ConfigError
+from nlpcompress.recipe.load import load_recipe, parse_recipe
+
+TRAIN = {"num_train_epochs": 1, "learning_rate": 5.0e-5}
+GOOD = {
+    "version": 1,
+    "name": "good",
+    "model": {"id": "some/model", "task": "text-classification"},
+    "data": {"name": "synthetic-text", "max_length": 16},
+    "stages": [
+        {"method": "fine_tune", "train": TRAIN},
+        {"method": "head_importance", "config": {"keep": 0.5}},
+        {"method": "logits", "config": {"temperature": 3.0}, "train": TRAIN},
+    ],
+}
+
+
+def _with(path, value):
+    values = copy.deepcopy(GOOD)
+    place = values
+    *parents, last = path.split(".")
+    for part in parents:
+        place = place[int(part)] if isinstance(place, list) else place.setdefault(part, {})
+    place[int(last) if isinstance(place, list) else last] = value
+    return values
+
+
+def test_defaults_are_filled_in():
+    recipe = parse_recipe(GOOD)
+    assert recipe.out == "out/good"
+    assert recipe.seed == 0
+    assert recipe.stages[1].config["keep"] == 0.5
+    assert recipe.stages[1].config["min_keep"] == 1
+    assert recipe.stages[2].config == {"temperature": 3.0, "alpha_ce": 0.5, "alpha_task": None}
+    assert parse_recipe(recipe.to_json()) == recipe
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("sed", 1, "sed: unknown key; did you mean 'seed'?"),
+        ("version", 2, "version: input should be 1 (value: 2)"),
+        ("seed", "zero", "seed: input should be a valid integer (value: 'zero')"),
+        ("seed", -1, "seed: input should be greater than or equal to 0 (value: -1)"),
+        ("name", "a/b", "name: string should match pattern"),
+        ("model.tusk", 1, "model.tusk: unknown key; did you mean 'task'?"),
+        (
+            "model.task",
+            "text-clasification",
+            "model.task: unknown task 'text-clasification'; did you mean 'text-classification'?",
+        ),
+        (
+            "model.id",
+            "random",
+            "model.config: required with `id: random`, such as {model_type: bert}",
+        ),
+        (
+            "model.config",
+            {"model_type": "bert"},
+            "model.config: only for `id: random`; 'some/model' brings its own",
+        ),
+        ("data.max_lenght", 3, "data.max_lenght: unknown key; did you mean 'max_length'?"),
+        (
+            "data.name",
+            "movie-snipets",
+            "data: unknown data set 'movie-snipets'; did you mean 'movie-snippets'?",
+        ),
+        ("stages", [], "stages: "),
+        ("stages.1", "head_importance", "stages.1: must be a mapping with the keys method, config"),
+        ("stages.1.metod", "x", "stages.1.metod: unknown key; did you mean 'method'?"),
+        (
+            "stages.1.method",
+            "head_importnce",
+            "stages.1.method: unknown method 'head_importnce'; did you mean 'head_importance'?",
+        ),
+        (
+            "stages.1.config.keep",
+            0,
+            "stages.1.config.keep: input should be greater than 0 (value: 0)",
+        ),
+        (
+            "stages.1.config.keep",
+            "1e-1",
+            "stages.1.config.keep: '1e-1' is text, not a number; write 0.1",
+        ),
+        (
+            "stages.1.config.kep",
+            0.5,
+            "stages.1.config.kep: unknown key; did you mean 'keep'?",
+        ),
+        (
+            "stages.0.train",
+            {"learning_rate": "1e-3"},
+            "stages.0.train.learning_rate: '1e-3' is text, not a number; write 0.001 "
+            "(YAML 1.1 reads 1e-3 as text, 1.0e-3 as a number)",
+        ),
+        (
+            "stages.0",
+            {"method": "fine_tune"},
+            "stages.0.train: required: fine_tune only teaches, and teaches nothing without",
+        ),
+        (
+            "stages.1",
+            {"method": "fine_tune", "train": TRAIN},
+            "stages.2.teacher: required: logits learns from the model before the first cut, and no "
+            "earlier stage cuts; put a stage that cuts before it, or name a model id or folder",
+        ),
+        (
+            "stages.1.teacher",
+            "bert-base-uncased",
+            "stages.1.teacher: head_importance does not learn from a teacher; leave it out",
+        ),
+        (
+            "evaluate.metrics",
+            ["accurracy"],
+            "evaluate.metrics.0: unknown metric 'accurracy'; did you mean 'accuracy'?",
+        ),
+        (
+            "export.quantize",
+            "dynamic-int8",
+            "export.quantize: dynamic-int8 needs `onnx: true`",
+        ),
+        ("export.quantize", "int4", "export.quantize: input should be 'none' or 'dynamic-int8'"),
+        ("bench.rounds", 0, "bench.rounds: input should be greater than or equal to 1 (value: 0)"),
+        ("bench.batch_sizes", [0], "bench.batch_sizes.0: input should be greater than 0"),
+    ],
+)
+def test_each_mistake_has_its_path_and_message(path, value, message):
+    with pytest.raises(ConfigError) as raised:
+        parse_recipe(_with(path, value))
+    lines = [line.strip() for line in str(raised.value).splitlines()]
+    assert any(line.startswith(message) for line in lines), str(raised.value)
+
+
+def test_a_stage_may_name_its_own_teacher():
+    values = _with("stages.1", {"method": "fine_tune", "train": TRAIN})
+    values["stages"][2]["teacher"] = "some/teacher"
+    assert parse_recipe(values).stages[2].teacher == "some/teacher"
+
+
+def test_every_problem_is_told_at_once():
+    values = _with("stages.1.config.keep", 0)
+    values |= {"sed": 1, "stages": [*values["stages"], {"method": "nuron_importance"}]}
+    values["stages"][0]["train"] = {"learning_rat": 1.0}
+    del values["model"]["id"]
+    with pytest.raises(ConfigError) as raised:
+        parse_recipe(values, origin="movies.yaml")
+    assert str(raised.value).splitlines() == [
+        "movies.yaml: 5 problems",
+        "  model.id: required, but not given",
+        "  sed: unknown key; did you mean 'seed'?",
+        "  stages.0.train.learning_rat: no key of TrainingArguments; did you mean 'learning_rate'?",
+        "  stages.1.config.keep: input should be greater than 0 (value: 0)",
+        "  stages.3.method: unknown method 'nuron_importance'; did you mean 'neuron_importance'?",
+    ]
+
+
+def test_overrides_are_checked_like_the_file(tmp_path):
+    (tmp_path / "r.yaml").write_text(yaml.safe_dump(GOOD))
+    recipe = load_recipe(tmp_path / "r.yaml", ["seed=3", "stages.1.config.keep=0.25", "out=x"])
+    assert (recipe.seed, recipe.stages[1].config["keep"], recipe.out) == (3, 0.25, "x")
+    with pytest.raises(ConfigError, match=r"stages\.1\.config\.kep: unknown key"):
+        load_recipe(tmp_path / "r.yaml", ["stages.1.config.kep=0.25"])
+
+
+def test_a_result_folder_is_its_recipe_wherever_it_was_moved(tmp_path):
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump({**GOOD, "out": "elsewhere"}))
+    assert load_recipe(tmp_path).out == str(tmp_path)
+
+
+def test_what_is_no_mapping_does_not_hide_the_rest():
+    with pytest.raises(ConfigError) as raised:
+        parse_recipe({**GOOD, "model": "bert", "data": None, "stages": {"a": 1}})
+    text = str(raised.value)
+    assert "model: " in text
+    assert "data: " in text
+    assert "stages: " in text

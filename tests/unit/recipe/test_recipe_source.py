@@ -1,0 +1,98 @@
+"""Models that cannot be, or that do not fit each other, are refused by name."""
+
+import pytest
+from transformers import BertTokenizerFast
+
+from nlpcompress.data.synthetic import VOCABULARY
+from nlpcompress.errors import ConfigError
+from nlpcompress.models.random import random_config, word_tokenizer
+from nlpcompress.recipe.schema import ModelConfig
+from nlpcompress.recipe.source import (
+    check_teacher_tokenizer,
+    skeleton,
+    start_model,
+    start_processor,
+)
+
+TINY = ModelConfig(
+    id="random",
+    task="text-classification",
+    config={"model_type": "bert", "hidden_size": 32, "num_hidden_layers": 1}
+    | {"num_attention_heads": 4, "intermediate_size": 48},
+)
+
+
+def test_a_random_model_is_its_seed():
+    def weights(seed):
+        return start_model(TINY, labels=("a", "b", "c"), seed=seed).state_dict()
+
+    first, again, other = weights(0), weights(0), weights(1)
+    assert all(first[name].equal(again[name]) for name in first)
+    assert not all(first[name].equal(other[name]) for name in first)
+    assert first["classifier.weight"].shape == (3, 32)
+
+
+def test_its_tokenizer_knows_the_made_words():
+    tokenizer = start_processor(TINY)
+    ids = tokenizer("Snow and sun", "unheard").input_ids
+    assert tokenizer.decode(ids) == "[CLS] snow and sun [SEP] [UNK] [SEP]"
+    assert len(tokenizer) == skeleton(TINY, labels="ab").config.vocab_size == len(VOCABULARY) + 5
+
+
+def test_a_saved_tokenizer_reloads(tmp_path):
+    from transformers import AutoTokenizer
+
+    tokenizer = word_tokenizer(VOCABULARY)
+    tokenizer.save_pretrained(tmp_path)
+    again = AutoTokenizer.from_pretrained(tmp_path)
+    assert again("snow was", "very far").input_ids == tokenizer("snow was", "very far").input_ids
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"model_type": "brt"}, "model.config.model_type: unknown model type 'brt'; did you mean"),
+        (
+            {"model_type": "bert", "hiden_size": 3},
+            "model.config.hiden_size: unknown key; did you mean 'hidden_size'?",
+        ),
+        ({"hidden_size": 3}, "model.config.model_type: unknown model type None"),
+    ],
+)
+def test_wrong_configs_are_told(config, message):
+    with pytest.raises(ConfigError, match=r"model\.config") as raised:
+        random_config(config)
+    assert str(raised.value).startswith(message)
+
+
+def test_a_folder_that_is_no_model_is_told(tmp_path):
+    model = ModelConfig(id=str(tmp_path), task="text-classification")
+    with pytest.raises(ConfigError) as raised:
+        start_model(model, labels=("a", "b"), seed=0)
+    assert str(raised.value).startswith(f"model.id: '{tmp_path}' cannot be loaded: ")
+    assert "name a folder, an installed model package or a hub id" in str(raised.value)
+
+
+def test_a_teacher_with_another_tokenizer_is_refused(tmp_path):
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "other", "words"]
+    (tmp_path / "vocab.txt").write_text("\n".join(words))
+    BertTokenizerFast(str(tmp_path / "vocab.txt")).save_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    with pytest.raises(ConfigError) as raised:
+        check_teacher_tokenizer(
+            str(tmp_path),
+            start_processor(TINY),
+            task="text-classification",
+            where="stages.2.teacher",
+        )
+    assert str(raised.value).startswith(
+        f"stages.2.teacher: the teacher '{tmp_path}' has another tokenizer than the student: "
+    )
+
+
+def test_a_teacher_with_the_same_tokenizer_passes(tmp_path):
+    start_processor(TINY).save_pretrained(tmp_path)
+    skeleton(TINY, labels="ab").config.save_pretrained(tmp_path)
+    check_teacher_tokenizer(
+        str(tmp_path), start_processor(TINY), task="text-classification", where="here"
+    )
