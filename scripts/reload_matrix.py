@@ -18,6 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 EXPECTED = "expected.safetensors"
+UNCUT = "uncut"
 AUTO = {
     "ForSequenceClassification": "AutoModelForSequenceClassification",
     "ForImageClassification": "AutoModelForImageClassification",
@@ -41,7 +42,7 @@ def table(pythons: list[str], families: str, folder: Path) -> str:
     for writer, python in zip(names, pythons, strict=True):
         run(python, "write", families, folder / writer)
         for reader, other in zip(names, pythons, strict=True):
-            for how in ("plugin", "remote"):
+            for how in ("plugin", "remote") + ("control",) * (reader != writer):
                 columns[f"{writer} → {reader} {how}"] = run(other, how, families, folder / writer)
     rows = [f"| family | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
     for family in sorted({family for column in columns.values() for family in column}):
@@ -74,9 +75,6 @@ def version(_families: str, _folder: str) -> None:
 
 
 def write(families: str, folder: str) -> None:
-    import torch
-    from safetensors.torch import save_file
-
     from nlpcompress.axes import find_axes
     from nlpcompress.io import save_model
     from nlpcompress.surgery import apply_plan
@@ -85,12 +83,26 @@ def write(families: str, folder: str) -> None:
 
     for family in families.split(",") if families else FAMILIES:
         model, inputs = FAMILIES[family]()
+        uncut = Path(folder, UNCUT, family)
+        model.save_pretrained(uncut)
+        write_expected(model, inputs, uncut)
         apply_plan(model, uneven_plan(find_axes(model, inputs)), inputs)
         out = save_model(model, Path(folder, family))
-        with torch.no_grad():
-            logits = model(**inputs)[0].contiguous()
-        save_file({**inputs, "expected": logits}, out / EXPECTED)
+        write_expected(model, inputs, out)
     print("{}")
+
+
+def write_expected(model, inputs, folder: Path) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    with torch.no_grad():
+        logits = model(**inputs)[0].contiguous()
+    save_file({**inputs, "expected": logits}, folder / EXPECTED)
+
+
+def control(families: str, folder: str) -> None:
+    plugin(families, f"{folder}/{UNCUT}")
 
 
 def plugin(_families: str, folder: str) -> None:

@@ -40,6 +40,21 @@ def stage_table(report: Report) -> tuple[list[str], list[list[str]]]:
     return keys, [[plain(stage.get(key)) for key in keys] for stage in report.stages]
 
 
+def ledger_table(report: Report) -> tuple[list[str], list[list[str]]]:
+    """Titles and lines of the bytes of weights by part, for the rows that have them."""
+    rows = [row for row in report.rows if row.ledger]
+    parts = list(dict.fromkeys(part for row in rows for part in row.ledger))
+    lines = [
+        [
+            row.name,
+            *(plain(row.ledger.get(part)) for part in parts),
+            plain(sum(row.ledger.values())),
+        ]
+        for row in rows
+    ]
+    return ["model", *parts, "total"], lines
+
+
 def plain(value: Any) -> str:
     """Any JSON value as a cell."""
     if value is None:

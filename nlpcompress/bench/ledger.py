@@ -37,13 +37,13 @@ def _part(name: str, tables: set[str], base: str) -> str:
 
 
 def _stored(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    seen: set[tuple[int, int]] = set()
+    """Names and tensors of the state dict, those in the same memory once (also on meta)."""
+    seen: set[tuple[int, int, int]] = set()
     for name, tensor in model.state_dict().items():
-        place = (tensor.data_ptr(), tensor.numel())
-        if tensor.numel() and place in seen:
-            continue
-        seen.add(place)
-        yield name, tensor
+        place = (tensor.untyped_storage()._cdata, tensor.storage_offset(), tensor.numel())
+        if place not in seen:
+            seen.add(place)
+            yield name, tensor
 
 
 def _bytes(tensor: Tensor) -> int:

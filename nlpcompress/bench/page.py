@@ -10,14 +10,14 @@ from nlpcompress.bench.plots import draw, to_svg
 from nlpcompress.bench.rows import Report
 
 TEMPLATE = "report.html.j2"
+Table = tuple[list[str], list[list[str]]]
 
 
 def markdown(report: Report) -> str:
     """The report as Markdown, ending in a newline."""
     titles, lines = cells.table(report)
     parts = ["# Report", _list(cells.headlines(report)), _table(titles, lines), notes(report)]
-    if report.stages:
-        parts += ["## Stages", _table(*cells.stage_table(report))]
+    parts += [f"## {title}\n\n{_table(*table)}" for title, table in _further_tables(report).items()]
     if report.environment:
         parts += ["## Environment", _list(environment_lines(report))]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -39,7 +39,7 @@ def html(report: Report) -> str:
         lines=lines,
         notes=notes(report),
         figures={title: Markup(to_svg(figure)) for title, figure in draw(report).items()},
-        stages=cells.stage_table(report) if report.stages else None,
+        further_tables=_further_tables(report),
         environment=report.environment,
         plain=cells.plain,
         unmeasured=cells.UNMEASURED,
@@ -59,6 +59,14 @@ def notes(report: Report) -> str:
     if report.recipe_hash:
         text += f" Recipe {report.recipe_hash}."
     return text
+
+
+def _further_tables(report: Report) -> dict[str, Table]:
+    tables = {
+        "Bytes of the weights": cells.ledger_table(report),
+        "Stages": cells.stage_table(report),
+    }
+    return {title: table for title, table in tables.items() if table[1]}
 
 
 def environment_lines(report: Report) -> list[str]:

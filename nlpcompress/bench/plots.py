@@ -1,78 +1,126 @@
-"""A report as bars: quality, size on disk, latency; one bar a row."""
+"""The pictures of a report: size, time and quality, one bar a model."""
 
 import io
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from nlpcompress.bench.cells import metric_names, shape_names
+from nlpcompress.bench.cells import UNMEASURED, metric_names, shape_names
 from nlpcompress.bench.latency import Timing
 from nlpcompress.bench.rows import Report, Row
 
-COLOURS = ("#8a8f98", "#b9bdc4", "#1f6feb", "#7fb0ff", "#2da44e", "#8bd3a0")
-SIZE = (4.2, 3.2)
+COLOURS = ("#5b6b7b", "#2f7fb8", "#e08a2e", "#4a9a62", "#a35a9b", "#b8534f")
+"""The first, grey, is the model before compression."""
+FAINT, INK = "#8a94a0", "#20262c"
+COLUMNS = 2
+WIDTH = 9.0
+STYLE = {
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.spines.left": False,
+    "axes.edgecolor": FAINT,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "svg.hashsalt": "nlpcompress",
+}
 
 
 class Bar(NamedTuple):
-    """A row's name and value; `spread` is how far the 5th and the 95th percentile lie from it."""
+    """A row's value (None: not measured), and the 5th and 95th percentile of a time."""
 
-    name: str
-    value: float
-    spread: tuple[float, float] = (0.0, 0.0)
+    value: float | None
+    spread: tuple[float, float] | None = None
 
 
 def draw(report: Report) -> dict[str, Figure]:
-    """Title → figure: one for each metric, one for the file size, one for each timed shape."""
+    """Title → figure, for what was measured: one panel a size, an input shape, a metric."""
     rows = report.rows
-    groups = {name: _metric_bars(rows, name) for name in metric_names(rows)}
-    groups["ONNX file, MB"] = _size_bars(rows)
-    groups |= {f"ms at {shape}": _time_bars(rows, shape) for shape in shape_names(rows)}
-    return {title: _figure(bars, title) for title, bars in groups.items() if bars}
+    groups = {"Size": _sizes(rows), "Time": _times(rows), "Quality": _metrics(rows)}
+    names = [row.name for row in rows]
+    figures = {}
+    with matplotlib.rc_context(STYLE):
+        for title, panels in groups.items():
+            shown = {name: bars for name, bars in panels.items() if _measured(bars)}
+            if shown:
+                figures[title] = _figure(names, shown, "{:.3f}" if title == "Quality" else "{:.1f}")
+    return figures
 
 
 def to_svg(figure: Figure) -> str:
-    """The figure as one `<svg>` element, to stand inside a page."""
+    """The figure as one `<svg>` element, the same text for the same report."""
     buffer = io.StringIO()
-    FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None})
+    with matplotlib.rc_context(STYLE):
+        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None})
     text = buffer.getvalue()
     return text[text.index("<svg") :]
 
 
-def _metric_bars(rows: Sequence[Row], metric: str) -> list[Bar]:
-    return [Bar(row.name, row.metrics[metric]) for row in rows if metric in row.metrics]
+def _sizes(rows: Sequence[Row]) -> dict[str, list[Bar]]:
+    return {
+        "ONNX file, MB": [_millions(row.onnx_size_bytes) for row in rows],
+        "parameters, millions": [_millions(row.parameters) for row in rows],
+    }
 
 
-def _size_bars(rows: Sequence[Row]) -> list[Bar]:
-    return [Bar(r.name, r.onnx_size_bytes / 1e6) for r in rows if r.onnx_size_bytes is not None]
+def _times(rows: Sequence[Row]) -> dict[str, list[Bar]]:
+    return {
+        f"milliseconds at {shape}": [_time(row.latency_ms.get(shape)) for row in rows]
+        for shape in shape_names(rows)
+    }
 
 
-def _time_bars(rows: Sequence[Row], shape: str) -> list[Bar]:
-    return [_time_bar(row.name, row.latency_ms[shape]) for row in rows if shape in row.latency_ms]
+def _metrics(rows: Sequence[Row]) -> dict[str, list[Bar]]:
+    return {name: [Bar(row.metrics.get(name)) for row in rows] for name in metric_names(rows)}
 
 
-def _time_bar(name: str, time: Timing) -> Bar:
-    return Bar(name, time.median, (time.median - time.p5, time.p95 - time.median))
+def _millions(count: int | None) -> Bar:
+    return Bar(None if count is None else count / 1e6)
 
 
-def _figure(bars: Sequence[Bar], title: str) -> Figure:
-    figure = Figure(figsize=SIZE, layout="constrained")
-    axes = figure.subplots()
-    axes.set_title(title, fontsize=11)
-    _bars(axes, bars)
+def _time(timing: Timing | None) -> Bar:
+    return Bar(None) if timing is None else Bar(timing.median, (timing.p5, timing.p95))
+
+
+def _measured(bars: Sequence[Bar]) -> bool:
+    return any(bar.value is not None for bar in bars)
+
+
+def _figure(names: Sequence[str], panels: dict[str, list[Bar]], form: str) -> Figure:
+    """Panels side by side, the models' names at the left of each line."""
+    lines = -(-len(panels) // COLUMNS)
+    figure = Figure(figsize=(WIDTH, lines * (0.42 * len(names) + 0.75)), layout="constrained")
+    grid = figure.subplots(lines, COLUMNS, squeeze=False)
+    for place, (title, bars) in zip(grid.flat, panels.items(), strict=False):
+        place.set_title(title)
+        _draw_bars(place, bars, form)
+        place.set_yticks(range(len(names)), names)
+    for place in grid[:, 1:].flat:
+        place.set_yticklabels([])
+    for place in list(grid.flat)[len(panels) :]:
+        place.set_axis_off()
     return figure
 
 
-def _bars(axes: Axes, bars: Sequence[Bar]) -> None:
-    places = range(len(bars))
-    values = [bar.value for bar in bars]
-    axes.bar(places, values, color=[COLOURS[place % len(COLOURS)] for place in places])
-    if any(bar.spread != (0.0, 0.0) for bar in bars):
-        below, above = zip(*(bar.spread for bar in bars), strict=True)
-        axes.errorbar(places, values, (below, above), fmt="none", capsize=3, ecolor="#555555")
-    for place, value in zip(places, values, strict=True):
-        axes.annotate(f"{value:.4g}", (place, value / 2), ha="center", va="center", fontsize=9)
-    axes.set_xticks(places, [bar.name for bar in bars], rotation=20, ha="right", fontsize=9)
-    axes.spines[["top", "right"]].set_visible(False)
+def _draw_bars(axes: Axes, bars: Sequence[Bar], form: str) -> None:
+    """Horizontal bars from zero, each with its number; a missing one says so."""
+    ends = [max(bar.value, *(bar.spread or (0.0,))) for bar in bars if bar.value is not None]
+    reach, low = max([*ends, 1e-9]), min([0.0, *(bar.value or 0.0 for bar in bars)])
+    for place, bar in enumerate(bars):
+        if bar.value is None:
+            axes.text(0, place, f" {UNMEASURED}", va="center", color=FAINT, style="italic")
+            continue
+        axes.barh(place, bar.value, 0.62, color=COLOURS[place % len(COLOURS)])
+        if bar.spread:
+            axes.plot(bar.spread, (place, place), color=INK, lw=1.2, solid_capstyle="butt")
+        end = max(bar.value, *(bar.spread or (0.0,)))
+        axes.text(end + 0.015 * reach, place, form.format(bar.value), va="center", color=INK)
+    axes.set_xlim(low * 1.1, reach * 1.18)
+    axes.set_ylim(len(bars) - 0.5, -0.5)
+    axes.tick_params(axis="y", length=0)
+    axes.tick_params(axis="x", colors=FAINT, labelsize=8)

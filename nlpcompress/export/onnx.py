@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
-from nlpcompress.errors import ParityError
+from nlpcompress.errors import AxisError, ParityError
 from nlpcompress.export.graph import name_dimensions, spell_residuals_as_sums
 from nlpcompress.export.inputs import free_dimensions, model_inputs, other_shape
 from nlpcompress.export.mode import evaluating
@@ -41,7 +41,8 @@ def export_onnx(model: nn.Module, path: str | Path, example_inputs: Mapping[str,
     The file is written in a folder beside `path`, and renamed once it is whole and has been run at
     another batch size and length than the example's: `path` never holds a torn model.
 
-    Raises `ParityError` when the graph does not compute what the model computes at that shape.
+    Raises `AxisError` when the model's graph cannot be read with free dimensions, and `ParityError`
+    when it does not compute what the model computes at that other shape.
     """
     path = Path(path)
     inputs = model_inputs(example_inputs)
@@ -58,20 +59,35 @@ def export_onnx(model: nn.Module, path: str | Path, example_inputs: Mapping[str,
 
 def _trace(model: nn.Module, inputs: dict[str, Tensor]) -> torch.onnx.ONNXProgram:
     free = free_dimensions(inputs)
-    with quiet(logger):
-        program = torch.onnx.export(
-            model,
-            (),
-            kwargs=inputs,
-            dynamo=True,
-            dynamic_shapes={name: dict.fromkeys(free[name], Dim.DYNAMIC) for name in inputs},
-            input_names=list(inputs),
-            output_names=list(_outputs(model, inputs)),
-            opset_version=OPSET,
-            verbose=False,
-        )
+    try:
+        with quiet(logger):
+            program = torch.onnx.export(
+                model,
+                (),
+                kwargs=inputs,
+                dynamo=True,
+                dynamic_shapes={name: dict.fromkeys(free[name], Dim.DYNAMIC) for name in inputs},
+                input_names=list(inputs),
+                output_names=list(_outputs(model, inputs)),
+                opset_version=OPSET,
+                verbose=False,
+            )
+    except torch.onnx.OnnxExporterError as error:
+        raise AxisError(_unreadable(model, inputs, error)) from error
     assert program is not None, "the dynamo exporter returns a program"
     return program
+
+
+def _unreadable(model: nn.Module, inputs: dict[str, Tensor], error: Exception) -> str:
+    """The innermost error says what is wrong; those around it how torch.onnx found out."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    shapes = ", ".join(f"{name} {tuple(value.shape)}" for name, value in inputs.items())
+    return (
+        f"cannot export {type(model).__name__} with free dimensions on {shapes}: torch.export says "
+        f"{type(error).__name__}: {str(error)[:500]}; the forward pass must accept other sizes and "
+        "must not branch on the values of tensors"
+    )
 
 
 @torch.no_grad()

@@ -23,11 +23,25 @@ logger = logging.getLogger(__name__)
 
 
 class DynamicInt8(Config):
-    """How weights become 8-bit numbers."""
+    """How weights become 8-bit numbers. The defaults are the best of those measured.
+
+    Processors with AVX2 but without VNNI add pairs of 8-bit products in 16 bits, which saturate
+    where full-range signed weights meet large inputs. With 7 bits they cannot, at the same speed
+    and size; unsigned weights take a slower kernel. Root-mean-square drift of the logits, relative,
+    of a fine-tuned 6-layer encoder (2009 texts) and of a random 2-layer one; time of all products
+    of the former, cut to half, at 8 × 64 (AVX2, one thread, onnxruntime 1.32):
+
+    ==========================  =======  ======  =======
+    int8, one scale a matrix      0.176   0.024    38 ms
+    int8, a scale an output       0.078   0.084    38 ms
+    int8, 7 bits, an output       0.075   0.015    38 ms
+    uint8, a scale an output      0.069   0.011    49 ms
+    ==========================  =======  ======  =======
+    """
 
     signed: bool = Field(True, description="weights as int8; false: as uint8")
     per_channel: bool = Field(True, description="a scale for each output; false: one a matrix")
-    reduce_range: bool = Field(False, description="weights of 7 bits, whose sums cannot saturate")
+    reduce_range: bool = Field(True, description="weights of 7 bits, whose sums cannot saturate")
     embeddings: bool = Field(True, description="embedding tables too")
 
 

@@ -14,9 +14,7 @@ FILE_NAME = "nlpcompress.json"
 
 @dataclass(frozen=True)
 class Manifest:
-    """Plan and lineage (where the model came from, as the caller describes it), and the names of
-    our files.
-    """
+    """The plan, the lineage (where the model came from), and the names of the files we wrote."""
 
     plan: Plan = field(default_factory=Plan)
     lineage: dict[str, Any] = field(default_factory=dict)
@@ -47,8 +45,7 @@ def read_manifest(folder: Path) -> Manifest:
     if not isinstance(version, int) or version > FORMAT_VERSION:
         raise FormatError(
             f"{path} is of format version {version}, this nlpcompress reads up to version "
-            f"{FORMAT_VERSION}; upgrade "
-            "with `pip install --upgrade nlpcompress`"
+            f"{FORMAT_VERSION}; upgrade with `pip install --upgrade nlpcompress`"
         )
     try:
         plan = plan_from_json(values.get("plan", []))

@@ -18,8 +18,7 @@ INDEX = "model.safetensors.index.json"
 
 
 def load_model_folder(path: str | Path, task: str | None = None) -> PreTrainedModel:
-    """The model in the folder, in eval mode: of the class it was saved as, or with the head of
-    `task`.
+    """The model in the folder, in eval mode, of the class it was saved as or with `task`'s head.
 
     Weights keep the type they were saved in. Raises `FormatError` for a missing, truncated or
     half-written folder and for a newer format version, `UnknownNameError` for an unknown task.
@@ -61,8 +60,7 @@ def _model_class(config: dict[str, Any], task: str | None, folder: Path) -> Any:
     if not hasattr(transformers, name):
         raise FormatError(
             f"{folder}/config.json names the class '{name}', which transformers "
-            f"{transformers.__version__} does not "
-            "have; give a task"
+            f"{transformers.__version__} does not have; give a task"
         )
     return getattr(transformers, name)
 

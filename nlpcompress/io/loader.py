@@ -52,8 +52,8 @@ class StructureConfig(QuantizationConfigMixin):
         if format_version > FORMAT_VERSION:
             raise FormatError(
                 f"this model was written in format version {format_version}, and the nlpcompress "
-                f"that opens it reads "
-                f"up to version {FORMAT_VERSION}; upgrade with `pip install --upgrade nlpcompress`"
+                f"that opens it reads up to version {FORMAT_VERSION}; upgrade with "
+                "`pip install --upgrade nlpcompress`"
             )
         if other:
             raise FormatError(
@@ -65,9 +65,7 @@ class StructureConfig(QuantizationConfigMixin):
 
 
 class StructureQuantizer(HfQuantizer):
-    """Shapes the skeleton before the weights are loaded, and keeps the record true when the
-    model is saved.
-    """
+    """Shapes the skeleton before weights are loaded, and keeps the record true when saving."""
 
     requires_calibration = False
 
@@ -109,15 +107,11 @@ class StructureQuantizer(HfQuantizer):
 
 
 class ConfigShim:
-    """What `auto_map` names: importing this file registers the hook, and the stock config class
-    does the rest.
-    """
+    """What `auto_map` names: importing it registers the hook; the stock config does the rest."""
 
     @classmethod
     def register_for_auto_class(cls, auto_class: str = "AutoConfig") -> None:
-        """Called by transformers on every class it finds by `auto_map`; the stock class must
-        stay stock.
-        """
+        """Called by transformers on what it finds by `auto_map`; the stock class stays stock."""
 
     @classmethod
     def from_pretrained(cls, folder: str, **kwargs: Any) -> Any:
@@ -144,8 +138,10 @@ def aligned(tensor: Tensor) -> Tensor:
 
 
 def _forget_auto_map(config: Any) -> None:
-    """A plain `save_pretrained` does not copy this file, so the config it writes must not name
-    it.
+    """Plain `save_pretrained` does not copy this file, so the config it writes must not name it.
+
+    For a model from the hub transformers has put `repository--` before the name.
     """
-    if getattr(config, "auto_map", None) == AUTO_MAP:
+    place = (getattr(config, "auto_map", None) or {}).get("AutoConfig", "")
+    if place.endswith(AUTO_MAP["AutoConfig"]):
         del config.auto_map

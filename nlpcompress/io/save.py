@@ -77,9 +77,7 @@ def _add_loader(folder: Path) -> None:
 
 
 def _check_reloads(model: PreTrainedModel, folder: Path) -> None:
-    """Open the folder beside the model, at the same type, device and attention; leave the random
-    state alone.
-    """
+    """Open the folder as the model's type, device and attention; random state stays as it is."""
     attention = getattr(model.config, "_attn_implementation", None)
     options = {"dtype": model.dtype, "attn_implementation": attention}
     with torch.random.fork_rng():

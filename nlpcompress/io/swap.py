@@ -1,6 +1,4 @@
-"""Replaces a folder by a finished new one so that a reader, or a killed writer, never meets half
-of either.
-"""
+"""Replaces a folder by a finished new one; neither reader nor killed writer meets half of it."""
 
 import os
 import shutil
@@ -50,9 +48,7 @@ def replacing(out: Path) -> Iterator[Path]:
 
 
 def recover(out: Path) -> None:
-    """Finish or undo a replacement that was killed: afterwards `out` is the old folder or the
-    new one, whole.
-    """
+    """Finish or undo a killed replacement: then `out` is the old folder or the new one, whole."""
     old = _sibling(out, "old")
     if not old.exists():
         return

@@ -16,8 +16,7 @@ def layers_of(model: nn.Module) -> tuple[str, nn.ModuleList]:
     if hasattr(config, "num_hidden_groups"):
         raise PlanError(
             f"{name} runs the same {config.num_hidden_groups} group(s) of layers at every depth, "
-            f"so there is no list "
-            "of layers to keep some of; lower config.num_hidden_layers instead"
+            "so there is no list of layers to keep some of; lower config.num_hidden_layers instead"
         )
     staged = hasattr(config, "depths")
     depth = None if staged else getattr(config, "num_hidden_layers", None)

@@ -13,9 +13,7 @@ from nlpcompress.models.tasks import Task, task_named
 
 
 def resolve(model_id: str) -> str:
-    """The folder of the model if it is one, or lies in an installed package of that name; else
-    the hub id as it is.
-    """
+    """A folder, the folder in the installed package of that name, or the hub id as it is."""
     if Path(model_id).is_dir():
         return model_id
     try:
@@ -59,8 +57,8 @@ def _set_labels(
         if labels and (len(own) != len(labels) or (_are_named(own) and own != labels)):
             raise DataError(
                 f"the trained head of '{model_id}' has the labels {list(own)}, the data has "
-                f"{list(labels)}; give the "
-                "data's label names in the model's order, or start from a model without this head"
+                f"{list(labels)}; give the data's label names in the model's order, or start from "
+                "a model without this head"
             )
         labels = labels or own
     if not labels:
@@ -75,8 +73,7 @@ def _set_regression(config: PretrainedConfig, task: Task, model_id: str) -> None
     if _has_head(config, task) and config.num_labels != 1:
         raise DataError(
             f"the trained head of '{model_id}' has {config.num_labels} outputs, a regression needs "
-            f"one; start from a "
-            "model without this head"
+            "one; start from a model without this head"
         )
     config.num_labels = 1
 

@@ -14,8 +14,7 @@ METHOD = "nlpcompress"
 
 
 def record_structure(model: PreTrainedModel) -> Structure:
-    """Make `model.config` true: stock fields where they can say the shapes, else the structure
-    block and its hook.
+    """Make `model.config` true: by stock fields where they can, else by the structure block.
 
     Returns the structure that is needed to reload, `{}` for a stock model. Raises `PlanError` for a
     model that another library has quantized.

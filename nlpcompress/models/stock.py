@@ -1,10 +1,7 @@
-"""The stock config that says a cut model's shapes, where there is one: such a model needs
-nothing to reload.
-"""
+"""The stock config that says a cut model's shapes, where there is one: it reloads anywhere."""
 
 import copy
 from collections.abc import Iterator
-from functools import partial
 from itertools import chain, product
 from typing import Any
 
@@ -29,14 +26,10 @@ MOST_VALUES = (
 
 
 def stock_fields(model: nn.Module) -> dict[str, int] | None:
-    """The config fields to change so that a stock skeleton has this model's shapes; `None` if none
-    can."""
-    config = model.config
-    options = [_choices(config, name, values) for name, values in _options(model)]
-    return next(
-        filter(partial(_is_said_by, model), (dict(chain(*choice)) for choice in product(*options))),
-        None,
-    )
+    """The config fields whose change gives a stock skeleton this model's shapes, if any can."""
+    options = [_choices(model.config, name, values) for name, values in _options(model)]
+    attempts = (dict(chain(*choice)) for choice in product(*options))
+    return next((fields for fields in attempts if _is_said_by(model, fields)), None)
 
 
 def _choices(config: Any, name: str, values: set[int]) -> list[tuple[tuple[str, int], ...]]:
@@ -55,12 +48,10 @@ def _options(model: nn.Module) -> Iterator[tuple[str, set[int]]]:
 
 
 def _value(config: Any, name: str) -> int | None:
-    value = getattr(config, name, None)
-    return (
-        4 * config.n_embd
-        if name == "n_inner" and hasattr(config, name) and value is None
-        else value
-    )
+    """The field as a number: GPT-2 writes None for four times its hidden size."""
+    if name == "n_inner" and getattr(config, name, 0) is None:
+        return 4 * config.n_embd
+    return getattr(config, name, None)
 
 
 def _is_said_by(model: nn.Module, fields: dict[str, int]) -> bool:
@@ -71,9 +62,7 @@ def _is_said_by(model: nn.Module, fields: dict[str, int]) -> bool:
 
 
 def _neurons(model: nn.Module, width: int | None) -> set[int]:
-    """New values of a width, from the dimensions that were a multiple of it (fused gates are
-    twice as wide).
-    """
+    """New values of a width, from the dimensions that were a multiple of it (fused gates: two)."""
     if not isinstance(width, int):
         return set()
     made = named_tensors(skeleton(model))

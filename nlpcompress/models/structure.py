@@ -53,8 +53,7 @@ QUERIES_PER_KEY = ("num_key_value_groups",)
 
 
 def describe(model: nn.Module, config: Any = None) -> Structure:
-    """The record of how `model` differs from the skeleton of `config` (its own by default); `{}` if
-    it is stock.
+    """How `model` differs from the skeleton of `config` (its own by default); `{}` if it is stock.
 
     Raises `FormatError` when no shapes could turn the skeleton into the model (modules added or
     replaced).
@@ -76,8 +75,7 @@ def describe(model: nn.Module, config: Any = None) -> Structure:
 
 
 def build(model: nn.Module, structure: Structure) -> None:
-    """Give a stock skeleton (on the meta device or not) the recorded shapes and static attributes;
-    values are lost.
+    """Give a stock skeleton, on the meta device or not, the recorded shapes; values are lost.
 
     Tensors of the record that this class does not have are passed over: a folder saved with a
     task's head also opens as the bare model, and the other way round.
@@ -118,9 +116,7 @@ def named_tensors(model: nn.Module) -> dict[str, Tensor]:
 
 
 def replace_tensors(model: nn.Module, replacements: Mapping[int, Tensor]) -> None:
-    """Put new tensors for old ones (by `id`) wherever a module holds them, so that tied ones
-    stay tied.
-    """
+    """Put new tensors for old ones (by `id`) wherever a module holds them: tied ones stay tied."""
     for module in model.modules():
         for table in (module._parameters, module._buffers):
             for name, tensor in table.items():
@@ -150,9 +146,7 @@ def fit_module(module: nn.Module) -> None:
 
 
 def head_widths(model: nn.Module) -> dict[str, tuple[int, int]]:
-    """Attention module → output widths of its query and of its key projection (equal if the two
-    are one).
-    """
+    """Attention module → output widths of its query and key projections (equal if they are one)."""
     widths = {}
     for path, module in model.named_modules():
         query, key = _projection(module, QUERIES), _projection(module, KEYS)
@@ -191,19 +185,21 @@ def _width(attention: nn.Module, projection: str) -> int:
 
 
 def _check_same_modules(model: nn.Module, stock: nn.Module) -> None:
-    live = {path: type(module).__name__ for path, module in model.named_modules()}
-    made = {path: type(module).__name__ for path, module in stock.named_modules()}
+    live, made = _parts(model), _parts(stock)
     odd = sorted(path for path in live.keys() | made.keys() if live.get(path) != made.get(path))
-    odd += sorted(named_tensors(model).keys() ^ named_tensors(stock).keys())
     if odd:
         path = odd[0]
         raise FormatError(
             f"{len(odd)} modules or tensors are not the ones that {type(model.config).__name__} "
-            f"makes, first "
-            f"'{path}': {live.get(path, 'nothing')} in the model, {made.get(path, 'nothing')} from "
-            f"its config; merge "
-            "or remove what was added to the model (adapters, wrappers, parametrizations)"
+            f"makes, first '{path}': {live.get(path, 'nothing')} in the model, "
+            f"{made.get(path, 'nothing')} from its config; merge or remove what was added to the "
+            "model (adapters, wrappers, parametrizations)"
         )
+
+
+def _parts(model: nn.Module) -> dict[str, str]:
+    modules = {path: type(module).__name__ for path, module in model.named_modules()}
+    return modules | dict.fromkeys(named_tensors(model), "a tensor")
 
 
 def _changed_shapes(model: nn.Module, stock: nn.Module) -> dict[str, tuple[int, ...]]:
@@ -251,9 +247,7 @@ def _scale_recorded_heads(model: nn.Module, ratios: Mapping[str | None, list[int
 
 
 def _names_on_disk(model: nn.Module) -> dict[str, str]:
-    """Name of each saved tensor in the modules → on disk; without those that transformers merges
-    or splits.
-    """
+    """Name in the modules → on disk, of saved tensors that transformers does not merge or split."""
     saved = model.state_dict()
     tensors = {name: torch.empty(tensor.shape, device="meta") for name, tensor in saved.items()}
     if revert_weight_conversion is None:
@@ -268,9 +262,8 @@ def _check_saved(changed: Mapping[str, Any], on_disk: Mapping[str, str]) -> None
     if lost:
         raise FormatError(
             f"the shape of '{lost[0]}' was changed, but transformers does not store that tensor as "
-            f"it is (it is "
-            f"recomputed, merged or split when loading), so {len(lost)} changed tensors could not "
-            f"be reloaded"
+            f"it is (it is recomputed, merged or split when loading), so {len(lost)} changed "
+            "tensors could not be reloaded"
         )
 
 

@@ -1,6 +1,6 @@
 """What the schema cannot say: names that must be in tables, and parts that must fit each other."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from nlpcompress.core.registry import Registry
@@ -9,8 +9,9 @@ from nlpcompress.data.config import DataConfig
 from nlpcompress.errors import ConfigError, NlpCompressError
 from nlpcompress.evaluation.metrics import LIBRARIES, METRICS
 from nlpcompress.methods.table import METHODS
+from nlpcompress.models.random import random_config
 from nlpcompress.models.tasks import TASKS, task_named
-from nlpcompress.recipe.roles import cuts, first_cut
+from nlpcompress.recipe.roles import cuts
 from nlpcompress.recipe.schema import RANDOM
 from nlpcompress.recipe.train_keys import train_problems
 
@@ -52,6 +53,8 @@ def _model(model: Values) -> Iterator[str]:
         yield from _caught(lambda: task_named(task), "model.task")
     if model.get("id") == RANDOM and not model.get("config"):
         yield "model.config: required with `id: random`, such as {model_type: bert}"
+    if model.get("id") == RANDOM and isinstance(model.get("config"), Mapping):
+        yield from _caught(lambda: random_config(model["config"]), "")
     if isinstance(model.get("id"), str) and model["id"] != RANDOM and model.get("config"):
         yield f"model.config: only for `id: random`; '{model['id']}' brings its own"
 
@@ -82,14 +85,22 @@ def _export(export: Values) -> Iterator[str]:
 
 
 def _stages(stages: object) -> Iterator[str]:
-    known: list[str] = []
+    if isinstance(stages, list) and not stages:
+        yield "stages: empty; a recipe needs at least one stage"
+    cut_before = False
     for position, stage in enumerate(stages if isinstance(stages, list) else ()):
         if isinstance(stage, Mapping):
-            yield from _stage(stage, f"stages.{position}", known)
-            known += [name for name in [stage.get("method")] if name in METHODS]
+            yield from _stage(stage, f"stages.{position}", cut_before=cut_before)
+        cut_before = cut_before or _may_cut(stage)
 
 
-def _stage(stage: Values, where: str, earlier: Sequence[str]) -> Iterator[str]:
+def _may_cut(stage: object) -> bool:
+    """A misspelt stage may be meant to cut: one mistake is told once."""
+    name = stage.get("method") if isinstance(stage, Mapping) else None
+    return name not in METHODS or cuts(name)
+
+
+def _stage(stage: Values, where: str, *, cut_before: bool) -> Iterator[str]:
     name, train = stage.get("method"), stage.get("train")
     if isinstance(train, Mapping):
         yield from train_problems(train, f"{where}.train")
@@ -102,7 +113,7 @@ def _stage(stage: Values, where: str, earlier: Sequence[str]) -> Iterator[str]:
             f"{where}.train: required: {name} only teaches, and teaches nothing without training; "
             "write TrainingArguments, such as train: {num_train_epochs: 1, learning_rate: 5.0e-5}"
         )
-    yield from _teacher(name, stage.get("teacher"), where, earlier)
+    yield from _teacher(name, stage.get("teacher"), where, cut_before=cut_before)
 
 
 def _config(name: str, config: object, where: str) -> Iterator[str]:
@@ -110,9 +121,9 @@ def _config(name: str, config: object, where: str) -> Iterator[str]:
         yield from _caught(lambda: METHODS.load(name).Config.parse(config or {}, where=where), "")
 
 
-def _teacher(name: str, teacher: object, where: str, earlier: Sequence[str]) -> Iterator[str]:
+def _teacher(name: str, teacher: object, where: str, *, cut_before: bool) -> Iterator[str]:
     needed = METHODS.load(name).needs_teacher
-    if needed and teacher is None and first_cut(earlier, len(earlier)) is None:
+    if needed and teacher is None and not cut_before:
         yield (
             f"{where}.teacher: required: {name} learns from the model before the first cut, and no "
             "earlier stage cuts; put a stage that cuts before it, or name a model id or folder"

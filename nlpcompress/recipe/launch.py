@@ -23,15 +23,23 @@ def on_cpu() -> bool:
 def join() -> PartialState:
     """This process among those that were launched together, with a process group between them.
 
-    Raises `LaunchError` when several were launched and each believes to be alone.
+    Raises `LaunchError` when several were launched and cannot find each other, or each believes to
+    be alone.
     """
-    state = PartialState(cpu=on_cpu(), timeout=LONGEST_WAIT)
     launched = int(os.environ.get("WORLD_SIZE", "1"))
+    try:
+        state = PartialState(cpu=on_cpu(), timeout=LONGEST_WAIT)
+    except ValueError as error:
+        raise LaunchError(
+            f"WORLD_SIZE={launched} says that {launched} processes were launched, but they cannot "
+            f"find each other: {error}; launch them with `torchrun` or `accelerate launch`, or "
+            "unset WORLD_SIZE"
+        ) from None
     if launched > 1 and state.num_processes == 1:
         raise LaunchError(
             f"{launched} processes were launched (WORLD_SIZE={launched}), but each believes to be "
-            "alone and would write the same files; on CPUs launch them with `accelerate launch "
-            f"--multi_gpu --num_processes {launched} … use_cpu`, or `torchrun --nproc_per_node "
+            "alone and would write the same files; launch them with `torchrun --nproc_per_node "
+            f"{launched} -m nlpcompress run …` or `accelerate launch --multi_gpu --num_processes "
             f"{launched} -m nlpcompress run …`"
         )
     return state

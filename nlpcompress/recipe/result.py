@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nlpcompress.errors import FormatError
+from nlpcompress.io.contents import check_finished
 from nlpcompress.recipe.artefacts import Artefact, artefacts
 from nlpcompress.recipe.exporting import ONNX, export_part
 from nlpcompress.recipe.job import Job
@@ -17,12 +18,12 @@ TEACHER, COMPRESSED = "teacher", "compressed"
 def open_result(folder: str | Path, overrides: Sequence[str] = ()) -> Job:
     """The job whose result lies in `folder`. Raises `FormatError` when it is no finished result."""
     folder = Path(folder)
-    for name in ("config.json", RESOLVED):
-        if not (folder / name).is_file():
-            raise FormatError(
-                f"{folder} is no finished result (there is no {name}); "
-                "`nlpcompress run` makes one, and goes on with one that was stopped"
-            )
+    check_finished(folder)
+    if not (folder / RESOLVED).is_file():
+        raise FormatError(
+            f"{folder} is no finished result (there is no {RESOLVED}); `nlpcompress run` makes "
+            "one, and goes on with one that was stopped"
+        )
     return Job(load_recipe(folder, overrides), Workspace(folder), join())
 
 

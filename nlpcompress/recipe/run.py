@@ -14,7 +14,7 @@ from nlpcompress.recipe.finish import finish, finished
 from nlpcompress.recipe.job import Job, duration
 from nlpcompress.recipe.launch import agreed, join, main_first
 from nlpcompress.recipe.schema import Recipe
-from nlpcompress.recipe.source import check_teacher_tokenizer
+from nlpcompress.recipe.source import check_lengths, check_teacher_tokenizer
 from nlpcompress.recipe.stage import run_stage, run_start
 from nlpcompress.recipe.workspace import PARTS, Workspace
 
@@ -66,6 +66,7 @@ def _run(job: Job) -> None:
 
 def _preflight(job: Job) -> None:
     """What can go wrong without a weight being read goes wrong here."""
+    check_lengths(job.recipe)
     check_arguments(job.recipe, job.workspace.out / PARTS)
     for position, stage in enumerate(job.recipe.stages):
         if stage.teacher is not None:

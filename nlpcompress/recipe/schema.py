@@ -83,7 +83,7 @@ class Recipe(Config):
     out: str | None = Field(None, min_length=1, description="result folder, default out/<name>")
     model: ModelConfig
     data: DataConfig
-    stages: Annotated[tuple[StageConfig, ...], Field(strict=False, min_length=1)]
+    stages: Annotated[tuple[StageConfig, ...], Field(strict=False)]
     evaluate: EvaluateConfig = EvaluateConfig()
     export: ExportConfig = ExportConfig()
     bench: BenchConfig = BenchConfig()

@@ -4,14 +4,15 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import transformers
-from transformers import PreTrainedModel
+from safetensors import SafetensorError
+from transformers import PretrainedConfig, PreTrainedModel
 
 from nlpcompress.data.synthetic import VOCABULARY
 from nlpcompress.errors import ConfigError
 from nlpcompress.models.load import load_model, load_processor, resolve
-from nlpcompress.models.random import from_config, random_model, word_tokenizer
+from nlpcompress.models.random import from_config, random_config, random_model, word_tokenizer
 from nlpcompress.models.tasks import task_named
-from nlpcompress.recipe.schema import RANDOM, ModelConfig
+from nlpcompress.recipe.schema import RANDOM, ModelConfig, Recipe
 
 T = TypeVar("T")
 
@@ -40,12 +41,34 @@ def skeleton(model: ModelConfig, *, labels: Sequence[str]) -> PreTrainedModel:
     """The start model's shapes under random weights; no weight is read. Raises `ConfigError`."""
     if model.id == RANDOM:
         return random_model(model.config or {}, task=model.task, labels=labels, words=VOCABULARY)
-    config = _found(
-        lambda: transformers.AutoConfig.from_pretrained(resolve(model.id)), model.id, "model.id"
-    )
+    config = _config(model)
     if getattr(config, "quantization_config", None) is not None:
         return start_model(model, labels=labels, seed=0)
     return from_config(config, task=model.task, labels=labels)
+
+
+def check_lengths(recipe: Recipe) -> None:
+    """Raises `ConfigError` when texts are to be longer than the start model has positions for."""
+    model = recipe.model
+    if task_named(model.task).inputs != "text":
+        return
+    positions = getattr(_config(model), "max_position_embeddings", None)
+    lengths = {"data.max_length": recipe.data.max_length}
+    lengths["bench.sequence_lengths"] = max(recipe.bench.sequence_lengths)
+    for path, length in lengths.items():
+        if positions is not None and length > positions:
+            raise ConfigError(
+                f"{path}: {length} tokens, but '{model.id}' has positions for {positions}; "
+                f"write at most {positions}"
+            )
+
+
+def _config(model: ModelConfig) -> PretrainedConfig:
+    if model.id == RANDOM:
+        return random_config(model.config or {})
+    return _found(
+        lambda: transformers.AutoConfig.from_pretrained(resolve(model.id)), model.id, "model.id"
+    )
 
 
 def named_teacher(teacher: str, *, task: str, labels: Sequence[str], where: str) -> PreTrainedModel:
@@ -75,7 +98,7 @@ def check_teacher_tokenizer(teacher: str, processor: Any, *, task: str, where: s
 def _found(load: Callable[[], T], model_id: str, where: str) -> T:
     try:
         return load()
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ConfigError(
             f"{where}: '{model_id}' cannot be loaded: {first} (looked at: {resolve(model_id)}); "

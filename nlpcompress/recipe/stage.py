@@ -72,7 +72,7 @@ def _train(job: Job, model: PreTrainedModel, method: Method, position: int) -> l
         train_dataset=job.data.train,
         data_collator=job.data.collate,
         methods=[method],
-        teacher=_teacher(job, method, position),
+        teacher=teacher_of(job, method, position),
     )
     resumed = agreed(job.state, last_checkpoint(checkpoints))
     if resumed:
@@ -81,7 +81,7 @@ def _train(job: Job, model: PreTrainedModel, method: Method, position: int) -> l
     return trainer.state.log_history
 
 
-def _teacher(job: Job, method: Method, position: int) -> nn.Module | None:
+def teacher_of(job: Job, method: Method, position: int) -> nn.Module | None:
     """The model the stage names, else the one before the first cut."""
     stage = job.recipe.stages[position]
     if not method.needs_teacher:

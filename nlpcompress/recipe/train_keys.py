@@ -103,7 +103,7 @@ def _problem(key: str, value: object, known: Mapping[str, Any]) -> str | None:
     if key not in known:
         allowed = set(known) - set(OWNED) - set(NOT_PORTABLE)
         return f"no key of TrainingArguments{nearest(key, allowed)}"
-    return _type_problem(known[key], value) or _bound_problem(key, value)
+    return _bound_problem(key, value) or _type_problem(known[key], value)
 
 
 def _type_problem(hint: Any, value: object) -> str | None:
@@ -138,6 +138,6 @@ def _explain(error: pydantic.ValidationError, hint: Any, value: object) -> str:
 def _bound_problem(key: str, value: object) -> str | None:
     if key in POSITIVE and isinstance(value, int | float) and value <= 0:
         return f"must be above 0 (value: {value!r})"
-    if key in WHOLE and isinstance(value, float) and not value.is_integer():
+    if key in WHOLE and isinstance(value, float):
         return f"must be a whole number of steps (value: {value!r})"
     return None

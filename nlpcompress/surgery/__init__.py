@@ -1,6 +1,4 @@
-"""The only package that changes a model's shape: each edit is cut for real, then verified
-against the masked model.
-"""
+"""The only package that changes a model's shape: cut for real, verified against the mask."""
 
 from nlpcompress.surgery.apply import apply_plan
 

@@ -51,9 +51,7 @@ def _on_device_of(model: nn.Module, inputs: Mapping[str, Tensor]) -> dict[str, T
 
 
 def groups(plan: Plan) -> Iterator[list[Edit]]:
-    """Consecutive keeps on different axes go together: one analysis and one verification serves
-    them all.
-    """
+    """Consecutive keeps on different axes go together: one analysis and one check serves all."""
     group: list[Edit] = []
     for edit in plan:
         if group and not _joins(edit, group):

@@ -26,9 +26,7 @@ Masks = dict[tuple[str, int], Tensor]
 
 
 def check_keeps(axes: Axes, edits: Sequence[Keep]) -> None:
-    """Raises `AxisError` (unknown or frozen axis) or `PlanError` (no such index), all problems
-    in one message.
-    """
+    """Raises `AxisError` (unknown, frozen) or `PlanError` (no such index), all problems at once."""
     problems = [problem for edit in edits for problem in _problems(axes, edit)]
     if problems:
         raise type(problems[0])("\n".join(str(problem) for problem in problems))
@@ -48,8 +46,7 @@ def _problems(axes: Axes, edit: Keep) -> list[NlpCompressError]:
         return [
             PlanError(
                 f"the axis '{axis.name}' has {axis.size} positions (0 to {axis.size - 1}) at this "
-                f"point of the plan, "
-                f"got {edit.indices[-1]}"
+                f"point of the plan, got {edit.indices[-1]}"
             )
         ]
     return []
@@ -75,9 +72,7 @@ def kept_masks(model: nn.Module, axes: Axes, edits: Sequence[Keep]) -> Masks:
 
 
 def zeroed(model: nn.Module, masks: Masks) -> Forward:
-    """A forward pass of the model with the dropped positions set to zero: what the cut model
-    must compute.
-    """
+    """A forward pass with the dropped positions set to zero: what the cut model must compute."""
 
     def forward(inputs: Mapping[str, Tensor]) -> Any:
         tensors, masked = named_tensors(model), {}

@@ -27,9 +27,7 @@ def check_layers(model: nn.Module, layers: Sequence[int]) -> None:
 
 
 def bypassed(model: nn.Module, layers: Sequence[int]) -> Forward:
-    """A forward pass in which every dropped layer returns its input: what the cut model must
-    compute.
-    """
+    """A forward pass in which dropped layers return their input: what the cut model computes."""
 
     def forward(inputs: Mapping[str, Tensor]) -> Any:
         _, stack = layers_of(model)
@@ -89,9 +87,7 @@ def _cut_config(config: Any, *, depth: int, layers: Sequence[int]) -> None:
 
 
 def _period(config: Any, layers: Sequence[int]) -> int | None:
-    """ModernBERT: one period of global layers that both generations of transformers read as
-    these layers.
-    """
+    """ModernBERT: a period of global layers that both generations read as these layers."""
     if config.model_type != "modernbert":
         return None
     kinds = getattr(config, "layer_types", None)
@@ -101,8 +97,8 @@ def _period(config: Any, layers: Sequence[int]) -> int | None:
             return period
     raise PlanError(
         f"of the layers {list(layers)} these have global attention: {is_global}, and "
-        f"ModernBertConfig can only say "
-        "every n-th, from the first on; keep layer 0 and an even spacing of global layers"
+        "ModernBertConfig can only say every n-th, from the first on; keep layer 0 and an even "
+        "spacing of global layers"
     )
 
 
@@ -123,9 +119,7 @@ def _check_stock(model: nn.Module, odd_before: list[set[str]]) -> None:
 
 
 def _oddities(layer: nn.Module, made: nn.Module) -> set[str]:
-    """Names of simple attributes in which a layer differs from the one its config makes; dropout
-    aside.
-    """
+    """Names of simple attributes in which a layer is not what its config makes; dropout aside."""
     live, stock = _simple_attributes(layer), _simple_attributes(made)
     return {name for name in live.keys() | stock.keys() if live.get(name) != stock.get(name)}
 

@@ -12,8 +12,9 @@ TABLES = ("_parameters", "_buffers", "_modules")
 
 @contextmanager
 def put_back_on_error(model: nn.Module) -> Iterator[None]:
-    """Undo every change of modules, tensors (replaced, not written into), attributes and configs
-    on an exception.
+    """On an exception undo all changes of modules, attributes, configs, and tensors replaced.
+
+    Tensors that were written into keep what was written.
     """
     modules = [(module, _contents(module)) for module in model.modules()]
     configs = [(config, copy.deepcopy(vars(config))) for config in _configs(model)]

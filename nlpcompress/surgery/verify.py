@@ -41,8 +41,7 @@ def verified(
     if not error <= tolerance:
         raise VerificationError(
             f"after cutting {what} the model differs from its masked original by {error:.1e} "
-            f"relative, allowed are "
-            f"{tolerance:.0e}; it is left uncut"
+            f"relative, allowed are {tolerance:.0e}; it is left uncut"
         )
 
 
@@ -53,9 +52,7 @@ def _tolerance(model: nn.Module, outputs: list[Tensor]) -> float:
 
 
 def relative_error(expected: list[Tensor], actual: list[Tensor]) -> float:
-    """Largest |expected - actual| / largest |expected| over all outputs; infinite where shapes
-    differ.
-    """
+    """Largest |expected - actual| / largest |expected|; infinite where shapes differ."""
     if [t.shape for t in expected] != [t.shape for t in actual]:
         return float("inf")
     return max(_error(e.double(), a.double()) for e, a in zip(expected, actual, strict=True))
@@ -70,9 +67,7 @@ def _error(expected: Tensor, actual: Tensor) -> float:
 def floating_outputs(
     model: nn.Module, inputs: Mapping[str, Tensor], forward: Forward | None = None
 ) -> list[Tensor]:
-    """Floating tensors of the model's output (or of `forward`'s), in eval mode; every module's
-    mode is restored.
-    """
+    """Floating tensors that the model (or `forward`) puts out in eval mode; modes are restored."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:

@@ -12,8 +12,12 @@ import yaml
 from safetensors.torch import load_file
 
 from nlpcompress.cli.main import main
+from nlpcompress.methods.table import make_method
+from nlpcompress.recipe.result import open_result
 from nlpcompress.recipe.shipped import CHECKOUT, shipped_recipes
+from nlpcompress.recipe.stage import teacher_of
 
+QUICK = ["export.onnx=false", "export.quantize=none"]
 ROWS = ["teacher", "teacher-int8", "compressed", "compressed-int8"]
 SMOKE = [name for name in shipped_recipes() if name.startswith("smoke/")]
 
@@ -88,13 +92,21 @@ def test_the_teacher_is_the_model_before_the_first_cut(finished):
     assert compressed["parameters"] == stages[3]["parameters"]
 
 
+def test_distillation_learns_from_that_very_model(finished):
+    job = open_result(finished)
+    teacher = teacher_of(job, make_method("logits", {}), 2).state_dict()
+    fine_tuned = load_file(job.model_folder(1) / "model.safetensors")
+    assert all(teacher[name].equal(tensor) for name, tensor in fine_tuned.items())
+    assert teacher_of(job, make_method("fine_tune", {}), 0) is None
+
+
 def test_a_finished_run_is_skipped_and_a_changed_one_is_not(result, capsys):
     weights = (result / "model.safetensors").read_bytes()
     marks = {path: path.stat().st_mtime_ns for path in result.rglob("*") if path.is_file()}
     assert main(["run", str(result)]) == 0
     touched = {p.name for p, mark in marks.items() if p.stat().st_mtime_ns != mark}
     assert touched <= {"lock"}
-    assert main(["run", "smoke/logits", f"out={result}", "seed=1"]) == 0
+    assert main(["run", "smoke/logits", f"out={result}", "seed=1", *QUICK]) == 0
     assert (result / "model.safetensors").read_bytes() != weights
     assert yaml.safe_load((result / "recipe.yaml").read_text())["seed"] == 1
 
@@ -104,7 +116,7 @@ def test_stages_that_did_not_change_are_not_run_again(result):
         return {path: path.stat().st_mtime_ns for path in result.glob(".stages/*/model/*.json")}
 
     before = models()
-    assert main(["run", str(result), "stages.2.config.temperature=4.0"]) == 0
+    assert main(["run", str(result), "stages.2.config.temperature=4.0", *QUICK]) == 0
     after = models()
     assert {path: after[path] for path in before} == before
     assert len({path.parent for path in after.keys() - before.keys()}) == 1
@@ -157,7 +169,7 @@ def test_every_smoke_recipe_runs(name, tmp_path, finished):
     if name == "smoke/logits":
         assert finished.is_dir()
         return
-    assert main(["run", name, f"out={tmp_path / 'r'}"]) == 0
+    assert main(["run", name, f"out={tmp_path / 'r'}", *QUICK]) == 0
     assert (tmp_path / "r" / "report.json").is_file()
 
 
@@ -177,8 +189,7 @@ def test_two_processes_end_with_the_weights_of_one(tmp_path):
     quiet = [
         "model.config.hidden_dropout_prob=0.0",
         "model.config.attention_probs_dropout_prob=0.0",
-        "export.onnx=false",
-        "export.quantize=none",
+        *QUICK,
     ]
     for stage in ("stages.0.train", "stages.2.train"):
         quiet += [f"{stage}.num_train_epochs=1", f"{stage}.learning_rate=1.0e-3"]

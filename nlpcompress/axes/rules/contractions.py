@@ -39,7 +39,7 @@ def addmm(call: Call) -> Result:
 
 
 def matmul(call: Call) -> Result:
-    """`(…, M, K) · (…, K, N)`; a product with batch dimensions is an attention."""
+    """`(…, M, K) · (…, K, N)`; one of two batched tensors is an attention."""
     other = "other" if call.has("other") else "mat2"
     return product(call, "self", other)
 
@@ -51,17 +51,18 @@ def baddbmm(call: Call) -> Result:
 
 
 def product(call: Call, first: str, second: str) -> Any:
-    """The product of two arguments, at least one of them batched or both matrices."""
+    """The product of two arguments; a plain matrix is a projection, as in a linear layer."""
     x, y = call.dims(first), call.dims(second)
     if min(len(x), len(y)) < 2:
         return NotImplemented
     contract(call, x[-1], y[-2], call[first])
     batch = merge((x[:-2], y[:-2]), call.shape[:-2], zero=any)
-    if not batch:
-        return Value((x[-2], _made(call, Role.LINEAR_OUT, y[-1], None)))
-    call.note(Role.ATTENTION, tuple(factor for dim in batch for factor in dim))
-    call.note(Role.HEAD_DIM, x[-1])
-    call.note(Role.HEAD_DIM, y[-1])
+    if min(len(x), len(y)) == 2:
+        call.note(Role.LINEAR_OUT, y[-1] if len(y) == 2 else x[-2])
+    else:
+        call.note(Role.ATTENTION, tuple(factor for dim in batch for factor in dim))
+        call.note(Role.HEAD_DIM, x[-1])
+        call.note(Role.HEAD_DIM, y[-1])
     return Value((*batch, x[-2], y[-1]))
 
 

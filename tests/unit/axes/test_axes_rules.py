@@ -163,6 +163,27 @@ def test_a_product_of_activations_is_exact_only_where_one_is_zero():
     assert neurons(lambda x: x.exp() @ x.exp().transpose(1, 2), last=4)[1].frozen == NOT_ZERO
 
 
+class Raw(nn.Module):
+    """Projections as plain matrices, one from the right and one from the left."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.right = nn.Parameter(torch.randn(8, 12))
+        self.left = nn.Parameter(torch.randn(6, 12))
+        self.out = nn.Linear(4, 5)
+
+    def forward(self, x):
+        return self.out((self.left @ (x @ self.right).relu().transpose(1, 2)).sum(1))
+
+
+def test_products_with_plain_matrices_are_projections():
+    model = Raw()
+    axes = {axis.name: axis for axis in find_axes(model, inputs()).free()}
+    assert {(axis.kind, axis.size) for axis in axes.values()} == {("neurons", 12), ("neurons", 6)}
+    assert all(error_of(model, axis) < 1e-5 for axis in axes.values())
+
+
 def test_an_output_of_the_model_is_frozen():
     assert neurons(F.relu, last=None)[1].frozen == "a dimension of the model's output"
 

@@ -72,7 +72,7 @@ def test_defaults_are_filled_in():
             "movie-snipets",
             "data: unknown data set 'movie-snipets'; did you mean 'movie-snippets'?",
         ),
-        ("stages", [], "stages: "),
+        ("stages", [], "stages: empty; a recipe needs at least one stage"),
         ("stages.1", "head_importance", "stages.1: must be a mapping with the keys method, config"),
         ("stages.1.metod", "x", "stages.1.metod: unknown key; did you mean 'method'?"),
         (
@@ -159,6 +159,15 @@ def test_every_problem_is_told_at_once():
         "  stages.0.train.learning_rat: no key of TrainingArguments; did you mean 'learning_rate'?",
         "  stages.1.config.keep: input should be greater than 0 (value: 0)",
         "  stages.3.method: unknown method 'nuron_importance'; did you mean 'neuron_importance'?",
+    ]
+
+
+def test_one_misspelt_method_is_one_problem():
+    with pytest.raises(ConfigError) as raised:
+        parse_recipe(_with("stages.1.method", "head_importnce"), origin="movies.yaml")
+    assert str(raised.value).splitlines() == [
+        "movies.yaml: 1 problem",
+        "  stages.1.method: unknown method 'head_importnce'; did you mean 'head_importance'?",
     ]
 
 

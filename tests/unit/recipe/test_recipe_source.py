@@ -6,8 +6,11 @@ from transformers import BertTokenizerFast
 from nlpcompress.data.synthetic import VOCABULARY
 from nlpcompress.errors import ConfigError
 from nlpcompress.models.random import random_config, word_tokenizer
+from nlpcompress.recipe.load import load_recipe
 from nlpcompress.recipe.schema import ModelConfig
+from nlpcompress.recipe.shipped import find_recipe
 from nlpcompress.recipe.source import (
+    check_lengths,
     check_teacher_tokenizer,
     skeleton,
     start_model,
@@ -96,3 +99,24 @@ def test_a_teacher_with_the_same_tokenizer_passes(tmp_path):
     check_teacher_tokenizer(
         str(tmp_path), start_processor(TINY), task="text-classification", where="here"
     )
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        (
+            "data.max_length=100",
+            "data.max_length: 100 tokens, but 'random' has positions for 64; write at most 64",
+        ),
+        ("bench.sequence_lengths=[16, 65]", "bench.sequence_lengths: 65 tokens, but 'random' has"),
+    ],
+)
+def test_texts_longer_than_the_model_reads_are_refused(override, message):
+    recipe = load_recipe(find_recipe("smoke/logits"), [override])
+    with pytest.raises(ConfigError, match="positions") as raised:
+        check_lengths(recipe)
+    assert str(raised.value).startswith(message)
+
+
+def test_lengths_within_the_positions_pass():
+    check_lengths(load_recipe(find_recipe("smoke/logits"), ["data.max_length=64"]))
