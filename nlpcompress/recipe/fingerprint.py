@@ -1,22 +1,25 @@
-"""Marks of the local files that a recipe reads: when one changes, its stages run again."""
+"""Hashes of the local files that a recipe reads: when one changes, its stages run again."""
 
+import hashlib
 from pathlib import Path
 
 from nlpcompress.models.load import resolve
 from nlpcompress.recipe.schema import RANDOM, Recipe
 
 
-def file_marks(recipe: Recipe) -> dict[str, list[int]]:
-    """File → its size and time of change (ns), for data files and weights that are local."""
-    marks: dict[str, list[int]] = {}
-    for path in [*map(Path, recipe.data.files.values()), *_weights(recipe)]:
-        if path.is_file():
-            status = path.stat()
-            marks[str(path)] = [status.st_size, status.st_mtime_ns]
-    return marks
+def file_hashes(recipe: Recipe) -> dict[str, str]:
+    """Name → SHA-256 of the content, for data files and weights that lie on this machine.
 
-
-def _weights(recipe: Recipe) -> list[Path]:
+    The names are the recipe's, not the machine's: a result stays valid where it is moved to.
+    """
+    found = {f"data.files.{split}": Path(path) for split, path in recipe.data.files.items()}
     named = [recipe.model.id, *(stage.teacher for stage in recipe.stages)]
-    folders = [Path(resolve(name)) for name in named if name and name != RANDOM]
-    return sorted(file for folder in folders for file in folder.glob("*.safetensors"))
+    for name in dict.fromkeys(name for name in named if name and name != RANDOM):
+        for path in sorted(Path(resolve(name)).glob("*.safetensors")):
+            found[f"{name}/{path.name}"] = path
+    return {name: _sha256(path) for name, path in found.items() if path.is_file()}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

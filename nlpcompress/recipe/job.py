@@ -14,7 +14,7 @@ import nlpcompress
 from nlpcompress.data.load import load_data
 from nlpcompress.data.task_data import TaskData
 from nlpcompress.io.load import load_model_folder
-from nlpcompress.recipe.fingerprint import file_marks
+from nlpcompress.recipe.fingerprint import file_hashes
 from nlpcompress.recipe.roles import first_cut
 from nlpcompress.recipe.schema import Recipe
 from nlpcompress.recipe.source import start_processor
@@ -71,8 +71,8 @@ class Job:
         }
 
     @cached_property
-    def _files(self) -> dict[str, list[int]]:
-        return file_marks(self.recipe)
+    def _files(self) -> dict[str, str]:
+        return file_hashes(self.recipe)
 
     def part(self, after: int) -> Part:
         """Where the model after `after` stages lies."""

@@ -149,12 +149,63 @@ def test_a_denominator_that_would_be_masked_is_frozen():
     assert neurons(lambda x: x / (x.abs() + 1))[1].frozen is None
 
 
-def test_a_sum_is_exact_only_over_what_is_zero_when_masked():
-    model, axis = neurons(lambda x: x.relu().sum(-1), last=None)
+KEEP_ZERO = {
+    "relu": F.relu,
+    "gate": lambda x: x * torch.sigmoid(x),
+    "clamp": lambda x: x.clamp(-1, 1),
+    "hardtanh": F.hardtanh,
+    "power": lambda x: x**3,
+    "chosen": lambda x: torch.where(x > 0, x, 0.0),
+    "filled": lambda x: x.masked_fill(x > 1, 0.0),
+    "quotient": lambda x: x / (x.abs() + 1),
+    "mean over tokens": lambda x: x.mean(1, keepdim=True),
+}
+MOVE_ZERO = {
+    "sigmoid": torch.sigmoid,
+    "exp": torch.exp,
+    "shift": lambda x: x + 1,
+    "clamp": lambda x: x.clamp(0.5, 1),
+    "hardtanh": lambda x: F.hardtanh(x, 0.5, 1),
+    "power zero": lambda x: x**0,
+    "chosen": lambda x: torch.where(x > 0, x, 1.0),
+    "filled": lambda x: x.masked_fill(x > 1, 1.0),
+    "compared": lambda x: (x <= 0).float(),
+    "softmax over tokens": lambda x: x.softmax(1),
+    "padded with ones": lambda x: F.pad(x, (0, 0, 1, 0), value=1.0),
+}
+
+
+@pytest.mark.parametrize("name", KEEP_ZERO)
+def test_a_sum_over_what_a_mask_makes_zero_is_exact(name):
+    model, axis = neurons(lambda x: KEEP_ZERO[name](x).sum(-1), last=None)
     assert axis.frozen is None
     assert axis.taps == ()
     assert error_of(model, axis) < 1e-5
-    assert neurons(lambda x: x.sigmoid().sum(-1), last=None)[1].frozen == NOT_ZERO
+
+
+@pytest.mark.parametrize("name", MOVE_ZERO)
+def test_a_sum_over_what_a_mask_does_not_make_zero_is_frozen(name):
+    assert neurons(lambda x: MOVE_ZERO[name](x).sum(-1), last=None)[1].frozen in (
+        NOT_ZERO,
+        SINGULAR,
+    )
+
+
+@pytest.mark.parametrize("spread", [lambda one: one, lambda one: one.expand(12)])
+def test_what_is_broadcast_along_the_axis_is_not_zero_there(spread):
+    _, axis = neurons(lambda x: (x + spread(torch.ones(1))).sum(-1), last=None)
+    assert axis.frozen == NOT_ZERO
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_layer_along_another_dimension_keeps_zero_only_without_bias(bias):
+    class OverTokens(nn.Linear):
+        def forward(self, x):
+            return super().forward(x.transpose(1, 2)).sum(1)
+
+    model, axis = neurons(OverTokens(4, 4, bias=bias), last=4)
+    assert axis.frozen == (NOT_ZERO if bias else None)
+    assert bias or error_of(model, axis) < 1e-5
 
 
 def test_a_product_of_activations_is_exact_only_where_one_is_zero():
