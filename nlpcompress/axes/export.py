@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
+from nlpcompress.axes.meta import on_fake_cpu
 from nlpcompress.errors import AxisError
 
 
@@ -21,7 +22,11 @@ def export_graph(model: nn.Module, example_inputs: Mapping[str, Tensor]) -> Expo
         raise AxisError(
             "find_axes needs example inputs, got none; see nlpcompress.models.example_inputs"
         )
-    inputs = {name: tensor.to(_device(model)) for name, tensor in example_inputs.items()}
+    device = _device(model)
+    if device.type == "meta":
+        model, inputs = on_fake_cpu(model, example_inputs)
+    else:
+        inputs = {name: tensor.to(device) for name, tensor in example_inputs.items()}
     if "use_cache" in inspect.signature(model.forward).parameters:
         inputs["use_cache"] = False
     with _evaluating(model), torch.no_grad():

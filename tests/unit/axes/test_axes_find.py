@@ -69,13 +69,15 @@ def test_the_mode_is_put_back_when_the_export_fails():
     assert all(module.training for module in model.modules())
 
 
-@pytest.mark.parametrize("family", ["bert", "llama", "resnet_basic"])
+@pytest.mark.parametrize("family", ["bert", "llama", "t5", "resnet_basic"])
 def test_shapes_are_enough(family):
     model, example = FAMILIES[family]()
     real = find_axes(model, example)
-    on_meta = find_axes(model.to("meta"), {k: v.to("meta") for k, v in example.items()})
-    assert list(on_meta) == list(real)
-    assert list(find_axes(model, example)) == list(real)
+    with torch.device("meta"):
+        hollow = type(model)(model.config)
+    assert list(find_axes(hollow, {k: v.to("meta") for k, v in example.items()})) == list(real)
+    assert list(find_axes(hollow, example)) == list(real)
+    assert all(p.is_meta and type(p) is nn.Parameter for p in hollow.parameters())
 
 
 def test_the_length_and_size_of_the_batch_do_not_matter():

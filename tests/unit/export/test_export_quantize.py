@@ -1,6 +1,7 @@
 import numpy as np
 import onnx
 import pytest
+import torch
 from export_models import text_batch
 from onnx import TensorProto, helper, numpy_helper
 
@@ -11,6 +12,7 @@ from nlpcompress.export import (
     check_parity,
     compare,
     count_quantized,
+    export_onnx,
     quantize_dynamic,
 )
 
@@ -65,6 +67,18 @@ def test_tables_stay_in_float_when_told_so(bert_file, tmp_path):
     config = DynamicInt8(embeddings=False)
     found = count_quantized(quantize_dynamic(bert_file, tmp_path / "int8.onnx", config=config))
     assert (found.products, found.tables, len(found.float_tables)) == (14, 0, 3)
+
+
+def test_convolutions_are_quantised_with_a_warning_or_left_alone(resnet, tmp_path, caplog):
+    picture = {"pixel_values": torch.randn(2, 3, 32, 32)}
+    source = export_onnx(resnet, tmp_path / "model.onnx", picture)
+    small = count_quantized(quantize_dynamic(source, tmp_path / "int8.onnx"))
+    assert small.convolutions == small.products - 1 > 0
+    assert "saves space, not time" in caplog.text
+    config = DynamicInt8(convolutions=False)
+    left = count_quantized(quantize_dynamic(source, tmp_path / "fast.onnx", config=config))
+    assert (left.convolutions, left.products) == (0, 1)
+    assert len(left.float_products) == small.convolutions
 
 
 def test_a_graph_without_weights_in_products_is_refused_and_nothing_written(tmp_path):

@@ -155,11 +155,11 @@ def test_a_cut_model_that_does_not_run_is_put_back(monkeypatch):
 
 def test_masks_multiply_before_and_after():
     layer = nn.Module()
-    layer.weight = nn.Parameter(torch.ones(12, 2))
-    slices = (Slice("weight", 0, 2, 2),)
+    layer.weight = nn.Parameter(torch.ones(18, 2))
+    slices = (Slice("weight", 0, 3, 2),)
     axes = Axes([Axis("a", "heads", 3, None, slices, ())], {})
     masks = kept_masks(layer, axes, [Keep(axis="a", indices=(0, 2))])
-    assert masks["weight", 0].int().tolist() == [1, 1, 0, 0, 1, 1] * 2
+    assert masks["weight", 0].int().tolist() == [1, 1, 0, 0, 1, 1] * 3
 
 
 def test_zeroed_masks_every_dimension():

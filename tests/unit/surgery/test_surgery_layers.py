@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from nlpcompress.core.plan import plan_from_json
-from nlpcompress.errors import PlanError
+from nlpcompress.errors import AxisError, PlanError
 from nlpcompress.models.layers import layers_of
 from nlpcompress.surgery import apply_plan
 from nlpcompress.surgery.verify import relative_error
@@ -96,3 +96,14 @@ def test_layers_and_axes_in_one_plan():
     apply_plan(model, plan_from_json([*keep(1), cut_neurons]), inputs)
     assert torch.equal(model.bert.encoder.layer[0].intermediate.dense.weight, second[[2, 5]])
     assert model.config.intermediate_size == 2
+
+
+def test_a_later_mistake_brings_back_layers_numbers_and_config():
+    model, inputs = FAMILIES["gpt2"]()
+    layers, before = list(layers_of(model)[1]), model.config.to_dict()
+    misspelt = {"op": "keep", "axis": "layers.0.nuerons", "indices": [0]}
+    with pytest.raises(AxisError, match=r"did you mean 'layers\.0\.neurons'"):
+        apply_plan(model, [*keep(1), misspelt], inputs)
+    assert list(layers_of(model)[1]) == layers
+    assert [layer.attn.layer_idx for layer in layers] == [0, 1]
+    assert model.config.to_dict() == before
