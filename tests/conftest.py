@@ -1,5 +1,6 @@
 """Quiet threads before torch is imported, and the `--slow` switch."""
 
+import logging
 import os
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -22,3 +23,12 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         if "slow" in item.keywords:
             item.add_marker(pytest.mark.skip(reason="slow: run with --slow"))
+
+
+@pytest.fixture(autouse=True)
+def own_log_settings():
+    """A test that runs the command line in this process leaves its log handlers to no other."""
+    yield
+    logger = logging.getLogger("nlpcompress")
+    logger.handlers, logger.propagate = [], True
+    logger.setLevel(logging.NOTSET)
