@@ -1,11 +1,12 @@
 """What head and neuron importance share: score the axes with gates, in rounds, and rank."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
 
+from pydantic import Field
 from torch import nn
 
 from nlpcompress.axes import Axes, Axis
+from nlpcompress.core.config import Config
 from nlpcompress.core.method import Context
 from nlpcompress.errors import PlanError
 from nlpcompress.methods.pruning.ranking import Kept, Scores
@@ -14,14 +15,18 @@ from nlpcompress.scoring import Granularity, first_examples, taylor_scores
 Choose = Callable[[Scores, float], Kept]
 
 
-class ScoringConfig(Protocol):
-    """The part of a config that says how to score."""
+class ScoringConfig(Config):
+    """How positions are scored; a method adds which of them it keeps."""
 
-    keep: float
-    rounds: int
-    granularity: Granularity
-    normalize: bool
-    num_samples: int | None
+    keep: float = Field(0.5, gt=0, le=1, description="fraction of all positions to keep")
+    granularity: Granularity = Field(
+        "example", description="where the absolute value is taken: example, token or batch"
+    )
+    normalize: bool = Field(True, description="divide each layer's scores by their L2 norm")
+    rounds: int = Field(1, ge=1, description="score again this often, dropping an equal share each")
+    num_samples: int | None = Field(
+        2048, ge=1, description="training examples to score with in each round; null: all"
+    )
 
 
 def final_scores(

@@ -21,15 +21,14 @@ from pydantic import Field
 from torch import nn
 
 from nlpcompress.axes import Axes, Axis, find_axes
-from nlpcompress.core.config import Config
 from nlpcompress.core.method import Context, Objective
 from nlpcompress.core.plan import Plan
-from nlpcompress.methods.pruning.importance import final_scores, require_axes
+from nlpcompress.methods.pruning.importance import ScoringConfig, final_scores, require_axes
 from nlpcompress.methods.pruning.ranking import Kept, Scores, keep_best, keep_plan
-from nlpcompress.scoring import Granularity, on_device_of
+from nlpcompress.scoring import on_device_of
 
 
-class NeuronImportanceConfig(Config):
+class NeuronImportanceConfig(ScoringConfig):
     """How many neurons stay, and how they are scored."""
 
     keep: float = Field(0.5, gt=0, le=1, description="fraction of all neurons to keep")
@@ -39,14 +38,6 @@ class NeuronImportanceConfig(Config):
     )
     everywhere: bool = Field(
         False, description="also cut neurons outside the layers: poolers and task heads"
-    )
-    granularity: Granularity = Field(
-        "example", description="where the absolute value is taken: example, token or batch"
-    )
-    normalize: bool = Field(True, description="divide each layer's scores by their L2 norm")
-    rounds: int = Field(1, ge=1, description="score again this often, dropping an equal share each")
-    num_samples: int | None = Field(
-        2048, ge=1, description="training examples to score with in each round; null: all"
     )
 
 
