@@ -46,5 +46,18 @@ class KeepLayers(Config):
     _ascending = field_validator("layers")(_strictly_ascending)
 
 
-Edit = Keep | KeepLayers
-EDITS: dict[str, type[Keep] | type[KeepLayers]] = {"keep": Keep, "keep_layers": KeepLayers}
+class Mask(Config):
+    """The zeros in the body's weights are there to stay: training to come leaves them zero.
+
+    `{"op": "mask"}` changes no value; the saved config says it.
+    """
+
+    op: Literal["mask"] = "mask"
+
+
+Edit = Keep | KeepLayers | Mask
+EDITS: dict[str, type[Keep] | type[KeepLayers] | type[Mask]] = {
+    "keep": Keep,
+    "keep_layers": KeepLayers,
+    "mask": Mask,
+}

@@ -63,22 +63,62 @@ class Objective:
     needs_teacher: bool = False
 
 
-class Method(Protocol):
-    """A way to compress. All three verbs are pure with respect to the model's shape.
+@dataclass(frozen=True)
+class Progress:
+    """Where a training stands, in optimizer steps: done, in all, and of learning rate warm-up."""
 
-    A method is built from its `Config`, kept unchanged as `config`.
+    step: int
+    total: int
+    warmup: int
+
+
+class Gates(Protocol):
+    """What a method trains beside the weights. They are on the model from `prepare` to `close`."""
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Groups for the optimizer, each with its own `lr` and `weight_decay`."""
+        ...
+
+    def objectives(self) -> tuple[Objective, ...]:
+        """What the gates add to the training loss."""
+        ...
+
+    def advance(self, progress: Progress) -> None:
+        """Open or shut what the schedule says; called before each optimizer step and at the end.
+
+        Raises `ConfigError` when the training is too short for the schedule.
+        """
+        ...
+
+    def close(self) -> None:
+        """Leave the model: what is shut becomes zero in its weights, and no trace stays."""
+        ...
+
+
+class Method:
+    """A way to compress: a subclass overrides the verbs it needs. None changes the model's shape.
+
+    A method is built from its `Config`, kept unchanged as `config`. `cuts` says that its plan makes
+    the model smaller or sparser; what it needs is checked before any work.
     """
 
     name: ClassVar[str]
     Config: ClassVar[type[Config]]
-    needs_teacher: ClassVar[bool]
-    needs_batches: ClassVar[bool]
-    config: Any
+    cuts: ClassVar[bool] = False
+    needs_teacher: ClassVar[bool] = False
+    needs_batches: ClassVar[bool] = False
+
+    def __init__(self, config: Any) -> None:
+        self.config = config
+
+    def prepare(self, model: nn.Module, ctx: Context) -> Gates | None:
+        """Put gates on the model for the training to come; None when there is nothing to learn."""
+        return None
 
     def objectives(self, ctx: Context) -> tuple[Objective, ...]:
         """Terms of the training loss; none when the method does not teach."""
-        ...
+        return ()
 
     def plan(self, model: nn.Module, ctx: Context) -> Plan:
         """What to cut, decided on the model as it is now; the empty plan if it only teaches."""
-        ...
+        return Plan()

@@ -13,32 +13,16 @@ Cost: labelled data; no teacher; one training; the memory of training the model.
 
 from typing import ClassVar
 
-from torch import nn
-
 from nlpcompress.core.config import Config
-from nlpcompress.core.method import Context, Objective
-from nlpcompress.core.plan import Plan
+from nlpcompress.core.method import Method
 
 
 class FineTuneConfig(Config):
     """Nothing to set."""
 
 
-class FineTune:
+class FineTune(Method):
     """Teaches the task, with the task's own loss."""
 
     name: ClassVar[str] = "fine_tune"
     Config: ClassVar[type[FineTuneConfig]] = FineTuneConfig
-    needs_teacher: ClassVar[bool] = False
-    needs_batches: ClassVar[bool] = False
-
-    def __init__(self, config: FineTuneConfig) -> None:
-        self.config = config
-
-    def objectives(self, ctx: Context) -> tuple[Objective, ...]:
-        """None: the trainer adds the task's loss by itself."""
-        return ()
-
-    def plan(self, model: nn.Module, ctx: Context) -> Plan:
-        """The empty plan."""
-        return Plan()

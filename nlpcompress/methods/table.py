@@ -10,8 +10,11 @@ METHODS = Registry(
     "method",
     {
         "fine_tune": "nlpcompress.methods.fine_tune:FineTune",
+        "head_gates": "nlpcompress.methods.pruning.head_gates:HeadGates",
         "head_importance": "nlpcompress.methods.pruning.head_importance:HeadImportance",
         "logits": "nlpcompress.methods.distillation.logits:LogitsDistillation",
+        "magnitude": "nlpcompress.methods.pruning.magnitude:Magnitude",
+        "movement": "nlpcompress.methods.pruning.movement:Movement",
         "neuron_importance": "nlpcompress.methods.pruning.neuron_importance:NeuronImportance",
     },
 )

@@ -6,9 +6,8 @@ from nlpcompress.methods.table import METHODS
 
 
 def cuts(method: str) -> bool:
-    """Whether a method makes the model smaller: its config then says how much stays (`keep…`)."""
-    fields = METHODS.load(method).Config.model_fields
-    return any(field.startswith("keep") for field in fields)
+    """Whether a method makes the model smaller."""
+    return bool(METHODS.load(method).cuts)
 
 
 def first_cut(methods: Sequence[str], before: int) -> int | None:

@@ -1,5 +1,6 @@
 """Looks at a model and says what each position of an axis is worth. Leaves no trace."""
 
+from nlpcompress.scoring.empty import empty_positions
 from nlpcompress.scoring.examples import first_examples, on_device_of
 from nlpcompress.scoring.magnitude import magnitude_scores
 from nlpcompress.scoring.taylor import Granularity, taylor_scores
@@ -7,6 +8,7 @@ from nlpcompress.scoring.trace import no_trace, same_randomness
 
 __all__ = [
     "Granularity",
+    "empty_positions",
     "first_examples",
     "magnitude_scores",
     "no_trace",

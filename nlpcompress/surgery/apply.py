@@ -7,10 +7,11 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from nlpcompress.axes import find_axes
-from nlpcompress.core.edits import Edit, Keep, KeepLayers
+from nlpcompress.core.edits import Edit, Keep, KeepLayers, Mask
 from nlpcompress.core.plan import Plan, plan_from_json
 from nlpcompress.models.examples import example_inputs as make_examples
 from nlpcompress.models.record import record_structure
+from nlpcompress.models.zeros import note_zeros
 from nlpcompress.surgery.keep import check_keeps, cut, kept_masks, zeroed
 from nlpcompress.surgery.keep_layers import bypassed, check_layers, cut_layers
 from nlpcompress.surgery.snapshot import put_back_on_error
@@ -70,6 +71,9 @@ def _joins(edit: Edit, group: list[Edit]) -> bool:
 
 def _apply(model: nn.Module, group: list[Edit], inputs: Mapping[str, Tensor]) -> None:
     first = group[0]
+    if isinstance(first, Mask):
+        note_zeros(model)
+        return
     if isinstance(first, KeepLayers):
         check_layers(model, first.layers)
         with verified(model, inputs, what="keep_layers", reference=bypassed(model, first.layers)):

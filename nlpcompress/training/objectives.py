@@ -6,19 +6,22 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from nlpcompress.core.method import Context, Method, Objective, Step
+from nlpcompress.core.method import Context, Gates, Method, Objective, Step
 from nlpcompress.errors import ConfigError
 
 TASK = "task"
 
 
-def collect_objectives(methods: Sequence[Method], ctx: Context) -> tuple[Objective, ...]:
-    """All methods' objectives, and the plain task loss unless a method weighs it itself.
+def collect_objectives(
+    methods: Sequence[Method], gates: Gates | None, ctx: Context
+) -> tuple[Objective, ...]:
+    """All methods' objectives, what gates cost, and the task loss unless a method weighs it.
 
     Objectives of weight 0 are left out, but for the task's, which is logged in any case. Raises
     `ConfigError` when two have one name, or when nothing is left to learn from.
     """
     found = [objective for method in methods for objective in method.objectives(ctx)]
+    found += gates.objectives() if gates is not None else ()
     names = [objective.name for objective in found]
     doubled = sorted({name for name in names if names.count(name) > 1})
     if doubled:

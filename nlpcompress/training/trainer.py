@@ -1,34 +1,36 @@
 """A transformers Trainer that learns from objectives and a teacher, and cuts as methods decide."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate.utils import broadcast_object_list
 from torch import Tensor, nn
-from transformers import Trainer
 
-from nlpcompress.core.method import Method, Objective, Step
+from nlpcompress.core.method import Gates, Method, Objective, Step
 from nlpcompress.core.plan import Plan, plan_from_json
-from nlpcompress.errors import DataError, FormatError
+from nlpcompress.errors import DataError
+from nlpcompress.models.zeros import weights_with_zeros
 from nlpcompress.scoring import on_device_of, same_randomness
 from nlpcompress.surgery import apply_plan
-from nlpcompress.training.checkpoints import (
-    last_checkpoint,
-    mark_complete,
-    require_complete,
-    rotate,
-    unmark,
-)
 from nlpcompress.training.context import Batches, make_context
+from nlpcompress.training.gating import (
+    AdvanceGates,
+    KeepZeros,
+    held_out,
+    prepare_gates,
+    progress_of,
+    refuse_own_optimizer,
+)
 from nlpcompress.training.objectives import (
     TASK,
     ObjectiveMeter,
     collect_objectives,
     weighted_sum,
 )
+from nlpcompress.training.safe_checkpoints import SafeCheckpointTrainer
 from nlpcompress.training.teacher import (
     accepts,
     input_names,
@@ -38,7 +40,7 @@ from nlpcompress.training.teacher import (
 )
 
 
-class CompressionTrainer(Trainer):
+class CompressionTrainer(SafeCheckpointTrainer):
     """`transformers.Trainer`, with `methods` to teach and to cut, and a `teacher` to learn from.
 
     It takes everything `Trainer` takes. The loss is Σ weight · objective of all methods, the task's
@@ -72,6 +74,7 @@ class CompressionTrainer(Trainer):
         self.methods = tuple(methods)
         self.teacher = teacher
         self.plan = Plan()
+        self.gates: Gates | None = None
         self._meter = ObjectiveMeter()
         if teacher is not None:
             prepare_teacher(teacher, self.model, device=self.args.device)
@@ -79,7 +82,7 @@ class CompressionTrainer(Trainer):
     @cached_property
     def objectives(self) -> tuple[Objective, ...]:
         """The terms of the training loss."""
-        return collect_objectives(self.methods, self.context())
+        return collect_objectives(self.methods, self.gates, self.context())
 
     def context(self, example_inputs: Mapping[str, Tensor] | None = None) -> Any:
         """What the methods see: training batches of the student's inputs, and the teacher."""
@@ -115,15 +118,30 @@ class CompressionTrainer(Trainer):
         self._start_over_with(model)
         return model
 
-    def train(
-        self,
-        resume_from_checkpoint: str | bool | None = None,
-        trial: Any = None,
-        ignore_keys_for_eval: list[str] | None = None,
-    ) -> Any:
-        """As `Trainer.train`; torn checkpoints are never resumed (`FormatError`)."""
-        checkpoint = self._checkpoint(resume_from_checkpoint)
-        return super().train(checkpoint, trial, ignore_keys_for_eval)
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        """As `Trainer.train`, with the methods' gates on the model; they are gone afterwards.
+
+        Torn checkpoints are never resumed. Raises `FormatError`, and `ConfigError` when the
+        training is too short for a method's schedule.
+        """
+        with self._zeros_kept(), self._gates_on():
+            return super().train(*args, **kwargs)
+
+    def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:
+        """As `Trainer`'s; in the middle of a training with the gates as they stand now."""
+        if self.gates is not None:
+            self.gates.advance(progress_of(self.state, self.args))
+        return super().evaluation_loop(*args, **kwargs)
+
+    def create_optimizer(self, *args: Any, **kwargs: Any) -> Any:
+        """As `Trainer`'s; gates have a group of their own."""
+        if self.gates is None or self.optimizer is not None:
+            return super().create_optimizer(*args, **kwargs)
+        with held_out(self.gates):
+            optimizer = super().create_optimizer(*args, **kwargs)
+        for group in self.gates.parameter_groups():
+            optimizer.add_param_group(group)
+        return optimizer
 
     def compute_loss(
         self,
@@ -159,6 +177,44 @@ class CompressionTrainer(Trainer):
         if "loss" in logs:
             logs.update(self._meter.drain(self.accelerator))
         super().log(logs, start_time)
+
+    @contextmanager
+    def _gates_on(self) -> Iterator[None]:
+        """Put gates on the model, move them with the steps, and make them part of the weights."""
+        prepared = prepare_gates(self.methods, self.model, self.context()) if self.methods else None
+        if prepared is None:
+            yield
+            return
+        callback = AdvanceGates(prepared)
+        self.add_callback(callback)
+        self._renew(prepared)
+        try:
+            refuse_own_optimizer(self.optimizer, prepared)
+            yield
+            prepared.advance(progress_of(self.state, self.args))
+        finally:
+            self.remove_callback(callback)
+            prepared.close()
+            self._renew(None)
+            self._start_over_with(self.accelerator.unwrap_model(self.model))
+
+    def _renew(self, gates: Gates | None) -> None:
+        self.gates = gates
+        self.__dict__.pop("objectives", None)
+
+    @contextmanager
+    def _zeros_kept(self) -> Iterator[None]:
+        """Zeros that an earlier pruning left stay zero."""
+        weights = weights_with_zeros(self.model)
+        if not weights:
+            yield
+            return
+        callback = KeepZeros(list(weights.values()))
+        self.add_callback(callback)
+        try:
+            yield
+        finally:
+            self.remove_callback(callback)
 
     def _step(self, model: nn.Module, inputs: Mapping[str, Any], num_items: Any) -> Step:
         own = self._student_inputs(inputs)
@@ -225,33 +281,3 @@ class CompressionTrainer(Trainer):
         self.model = self.model_wrapped = self.callback_handler.model = model
         self.optimizer = self.lr_scheduler = None
         self._created_lr_scheduler = False
-
-    def _checkpoint(self, asked: str | bool | None) -> str | None:
-        if not asked:
-            return None
-        if asked is not True:
-            return require_complete(asked)
-        found = last_checkpoint(self.args.output_dir)
-        if found is None:
-            raise FormatError(
-                f"no whole checkpoint in '{self.args.output_dir}' to resume from; "
-                "train without resume_from_checkpoint to start anew"
-            )
-        return found
-
-    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        """As `Trainer`'s, marked when whole; older checkpoints go only after that."""
-        folder = Path(self._get_output_dir(trial=trial))
-        checkpoint = folder / f"checkpoint-{self.state.global_step}"
-        if self.args.should_save:
-            unmark(checkpoint)
-        self.accelerator.wait_for_everyone()
-        limit, self.args.save_total_limit = self.args.save_total_limit, None
-        try:
-            super()._save_checkpoint(model, trial)
-        finally:
-            self.args.save_total_limit = limit
-        self.accelerator.wait_for_everyone()
-        if self.args.should_save:
-            mark_complete(checkpoint)
-            rotate(folder, limit=limit, best=self.state.best_model_checkpoint)

@@ -22,8 +22,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from nlpcompress.core.config import Config
-from nlpcompress.core.method import Context, Objective, Step
-from nlpcompress.core.plan import Plan
+from nlpcompress.core.method import Context, Method, Objective, Step
 from nlpcompress.errors import ConfigError
 from nlpcompress.losses import logits_mse, soft_target_loss
 
@@ -47,16 +46,12 @@ class LogitsConfig(Config):
         return max(0.0, 1 - self.alpha_ce) if self.alpha_task is None else self.alpha_task
 
 
-class LogitsDistillation:
+class LogitsDistillation(Method):
     """Teaches the student the teacher's softened logits."""
 
     name: ClassVar[str] = "logits"
     Config: ClassVar[type[LogitsConfig]] = LogitsConfig
     needs_teacher: ClassVar[bool] = True
-    needs_batches: ClassVar[bool] = False
-
-    def __init__(self, config: LogitsConfig) -> None:
-        self.config = config
 
     def objectives(self, ctx: Context) -> tuple[Objective, ...]:
         """`soft_targets` and `task`. Raises `ConfigError` for a multi-label teacher."""
@@ -65,10 +60,6 @@ class LogitsDistillation:
             Objective("soft_targets", self.config.alpha_ce, self._soft_targets, needs_teacher=True),
             Objective("task", self.config.task_weight, _task),
         )
-
-    def plan(self, model: nn.Module, ctx: Context) -> Plan:
-        """The empty plan: distillation only trains."""
-        return Plan()
 
     def _soft_targets(self, step: Step) -> Tensor:
         pairs = _pairs(step.outputs, step.teacher_outputs)

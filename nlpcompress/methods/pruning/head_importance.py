@@ -20,10 +20,11 @@ from typing import ClassVar
 from pydantic import Field
 from torch import nn
 
-from nlpcompress.axes import Axes, Axis, find_axes
-from nlpcompress.core.method import Context, Objective
+from nlpcompress.axes import find_axes
+from nlpcompress.core.method import Context, Method
 from nlpcompress.core.plan import Plan
-from nlpcompress.methods.pruning.importance import ScoringConfig, final_scores, require_axes
+from nlpcompress.methods.pruning.importance import ScoringConfig, final_scores
+from nlpcompress.methods.pruning.layer_axes import heads_to_cut
 from nlpcompress.methods.pruning.ranking import Kept, Scores, keep_best, keep_plan
 from nlpcompress.scoring import on_device_of
 
@@ -35,26 +36,20 @@ class HeadImportanceConfig(ScoringConfig):
     min_keep: int = Field(1, ge=1, description="heads to keep at least in every attention layer")
 
 
-class HeadImportance:
+class HeadImportance(Method):
     """Decides on heads by the gradient of gates."""
 
     name: ClassVar[str] = "head_importance"
     Config: ClassVar[type[HeadImportanceConfig]] = HeadImportanceConfig
-    needs_teacher: ClassVar[bool] = False
+    cuts: ClassVar[bool] = True
     needs_batches: ClassVar[bool] = True
-
-    def __init__(self, config: HeadImportanceConfig) -> None:
-        self.config = config
-
-    def objectives(self, ctx: Context) -> tuple[Objective, ...]:
-        """None."""
-        return ()
 
     def plan(self, model: nn.Module, ctx: Context) -> Plan:
         """One `keep` edit for each layer that loses heads. Raises `PlanError` if none can."""
         found = find_axes(model, on_device_of(model, ctx.example_inputs))
-        axes = require_axes(found, _heads(found), "heads")
-        scores = final_scores(model, axes, ctx, config=self.config, choose=self._choose)
+        scores = final_scores(
+            model, heads_to_cut(found), ctx, config=self.config, choose=self._choose
+        )
         return decide(scores, self.config)
 
     def _choose(self, scores: Scores, keep: float) -> Kept:
@@ -65,14 +60,3 @@ def decide(scores: Scores, config: HeadImportanceConfig) -> Plan:
     """Keep the best heads of the model: axis name → score of each head, to `keep` edits."""
     kept = keep_best(scores, keep=config.keep, min_keep=config.min_keep)
     return keep_plan(scores, kept)
-
-
-def _heads(axes: Axes) -> list[Axis]:
-    """Free heads of every attention; for grouped queries its key-value heads, not the queries'."""
-    grouped = {_scope(axis) for axis in axes if axis.kind == "kv_heads"}
-    queries = [axis for axis in axes.free("heads") if _scope(axis) not in grouped]
-    return [*queries, *axes.free("kv_heads")]
-
-
-def _scope(axis: Axis) -> str:
-    return axis.name.rpartition(".")[0]

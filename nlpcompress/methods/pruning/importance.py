@@ -5,10 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pydantic import Field
 from torch import nn
 
-from nlpcompress.axes import Axes, Axis
+from nlpcompress.axes import Axis
 from nlpcompress.core.config import Config
 from nlpcompress.core.method import Context
-from nlpcompress.errors import PlanError
 from nlpcompress.methods.pruning.ranking import Kept, Scores
 from nlpcompress.scoring import Granularity, first_examples, taylor_scores
 
@@ -45,15 +44,6 @@ def final_scores(
             kept = choose(scores, keep)
             dropped = {name: _others(kept[name], len(scores[name])) for name in scores}
     return scores
-
-
-def require_axes(axes: Axes, chosen: Sequence[Axis], what: str) -> tuple[Axis, ...]:
-    """`chosen`, when there are any. Raises `PlanError` with the reasons of the frozen ones."""
-    if chosen:
-        return tuple(chosen)
-    frozen = [f"{axis.name}: {axis.frozen}" for axis in axes if axis.frozen and axis.kind == what]
-    reasons = "; ".join(frozen) or f"it has no axis of the kind {what}"
-    raise PlanError(f"this model has no {what} that can be cut ({reasons})")
 
 
 def _scores(

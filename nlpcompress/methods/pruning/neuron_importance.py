@@ -20,10 +20,11 @@ from typing import ClassVar
 from pydantic import Field
 from torch import nn
 
-from nlpcompress.axes import Axes, Axis, find_axes
-from nlpcompress.core.method import Context, Objective
+from nlpcompress.axes import find_axes
+from nlpcompress.core.method import Context, Method
 from nlpcompress.core.plan import Plan
-from nlpcompress.methods.pruning.importance import ScoringConfig, final_scores, require_axes
+from nlpcompress.methods.pruning.importance import ScoringConfig, final_scores
+from nlpcompress.methods.pruning.layer_axes import neurons_to_cut
 from nlpcompress.methods.pruning.ranking import Kept, Scores, keep_best, keep_plan
 from nlpcompress.scoring import on_device_of
 
@@ -41,31 +42,20 @@ class NeuronImportanceConfig(ScoringConfig):
     )
 
 
-class NeuronImportance:
+class NeuronImportance(Method):
     """Decides on feed-forward neurons by the gradient of gates."""
 
     name: ClassVar[str] = "neuron_importance"
     Config: ClassVar[type[NeuronImportanceConfig]] = NeuronImportanceConfig
-    needs_teacher: ClassVar[bool] = False
+    cuts: ClassVar[bool] = True
     needs_batches: ClassVar[bool] = True
-
-    def __init__(self, config: NeuronImportanceConfig) -> None:
-        self.config = config
-
-    def objectives(self, ctx: Context) -> tuple[Objective, ...]:
-        """None."""
-        return ()
 
     def plan(self, model: nn.Module, ctx: Context) -> Plan:
         """One `keep` edit for each layer that loses neurons. Raises `PlanError` if none can."""
         found = find_axes(model, on_device_of(model, ctx.example_inputs))
-        axes = require_axes(found, self._wanted(found), "neurons")
+        axes = neurons_to_cut(found, everywhere=self.config.everywhere)
         scores = final_scores(model, axes, ctx, config=self.config, choose=self._choose)
         return decide(scores, self.config)
-
-    def _wanted(self, axes: Axes) -> list[Axis]:
-        neurons = axes.free("neurons")
-        return [axis for axis in neurons if self.config.everywhere or _in_layers(axis.name)]
 
     def _choose(self, scores: Scores, keep: float) -> Kept:
         config = self.config
@@ -76,9 +66,3 @@ def decide(scores: Scores, config: NeuronImportanceConfig) -> Plan:
     """Keep the best neurons: axis name → score of each neuron, to `keep` edits."""
     kept = keep_best(scores, keep=config.keep, min_keep=config.min_keep, round_to=config.round_to)
     return keep_plan(scores, kept)
-
-
-def _in_layers(name: str) -> bool:
-    """Whether the axis belongs to one layer, or to all layers of a stack that share it."""
-    scope = name.rpartition(".")[0]
-    return "layers." in name or scope in ("", "encoder", "decoder")

@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import Trainer
 
-from nlpcompress.core.method import Objective
+from nlpcompress.core.method import Method, Objective
 from nlpcompress.core.plan import Plan, plan_from_json
 from nlpcompress.errors import ConfigError, DataError
 from nlpcompress.losses import soft_target_loss
@@ -123,8 +123,11 @@ def test_the_teacher_runs_once_a_batch_and_only_if_asked(tmp_path):
     teacher = teacher_of(model)
     teacher.register_forward_hook(lambda *_: calls.append(1))
 
-    class Curious:
-        name, Config, needs_teacher, needs_batches = "curious", None, True, False
+    class Curious(Method):
+        name, Config, needs_teacher = "curious", None, True
+
+        def __init__(self):
+            pass
 
         def objectives(self, ctx):
             def look(step):
@@ -293,16 +296,13 @@ def test_a_users_loss_function_and_objectives_under_accumulation(tmp_path):
     assert distance(*results) < 1e-6
 
 
-class Cutter:
+class Cutter(Method):
     """A method whose plan is given."""
 
-    name, Config, needs_teacher, needs_batches = "cutter", None, False, False
+    name, Config, cuts = "cutter", None, True
 
     def __init__(self, *edits):
         self.edits, self.contexts = edits, []
-
-    def objectives(self, ctx):
-        return ()
 
     def plan(self, model, ctx):
         self.contexts.append(ctx)
