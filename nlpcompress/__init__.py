@@ -25,6 +25,7 @@ PUBLIC = Registry(
         "make_method": "nlpcompress.methods:make_method",
         "CompressionTrainer": "nlpcompress.training:CompressionTrainer",
         "HeadPruningTrainer": "nlpcompress.training:HeadPruningTrainer",
+        "MovementPruningTrainer": "nlpcompress.training:MovementPruningTrainer",
         "DistillationTrainer": "nlpcompress.training:DistillationTrainer",
         "save_model": "nlpcompress.io:save_model",
         "push": "nlpcompress.io.hub:push",

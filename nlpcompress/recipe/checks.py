@@ -1,6 +1,6 @@
 """What the schema cannot say: names that must be in tables, and parts that must fit each other."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from nlpcompress.core.registry import Registry
@@ -113,7 +113,11 @@ def _stage(stage: Values, where: str, *, cut_before: bool) -> Iterator[str]:
             f"{where}.train: required: {name} only teaches, and teaches nothing without training; "
             "write TrainingArguments, such as train: {num_train_epochs: 1, learning_rate: 5.0e-5}"
         )
-    yield from _teacher(name, stage.get("teacher"), where, cut_before=cut_before)
+    beside = list(_mappings(stage.get("also")))
+    for position, other in beside:
+        yield from _also(other, f"{where}.also.{position}", trains=train is not None)
+    methods = [name, *(other.get("method") for _, other in beside)]
+    yield from _teacher(methods, stage.get("teacher"), where, cut_before=cut_before)
 
 
 def _config(name: str, config: object, where: str) -> Iterator[str]:
@@ -121,12 +125,35 @@ def _config(name: str, config: object, where: str) -> Iterator[str]:
         yield from _caught(lambda: METHODS.load(name).Config.parse(config or {}, where=where), "")
 
 
-def _teacher(name: str, teacher: object, where: str, *, cut_before: bool) -> Iterator[str]:
-    needed = METHODS.load(name).needs_teacher
-    if needed and teacher is None and not cut_before:
+def _mappings(values: object) -> Iterator[tuple[int, Values]]:
+    for position, value in enumerate(values if isinstance(values, (list, tuple)) else ()):
+        if isinstance(value, Mapping):
+            yield position, value
+
+
+def _also(other: Values, where: str, *, trains: bool) -> Iterator[str]:
+    name = other.get("method")
+    yield from _name_problems(METHODS, name, f"{where}.method")
+    if name not in METHODS:
+        return
+    yield from _config(name, other.get("config"), f"{where}.config")
+    if cuts(name):
+        yield f"{where}.method: {name} cuts, and only one method of a stage may; give it a stage"
+    if not trains:
+        yield f"{where}: {name} teaches, but the stage does not train; give it a train block"
+
+
+def _teacher(
+    methods: Sequence[object], teacher: object, where: str, *, cut_before: bool
+) -> Iterator[str]:
+    """By default a stage learns from the model before the first cut, its own or an earlier one."""
+    known = [name for name in methods if name in METHODS]
+    learning = [name for name in known if METHODS.load(name).needs_teacher]
+    if learning and teacher is None and not (cut_before or cuts(known[0])):
         yield (
-            f"{where}.teacher: required: {name} learns from the model before the first cut, and no "
-            "earlier stage cuts; put a stage that cuts before it, or name a model id or folder"
+            f"{where}.teacher: required: {learning[0]} learns from the model before the first cut, "
+            "and neither this stage nor an earlier one cuts; put a stage that cuts before it, or "
+            "name a model id or folder"
         )
-    if teacher is not None and not needed:
-        yield f"{where}.teacher: {name} does not learn from a teacher; leave it out"
+    if teacher is not None and not learning:
+        yield f"{where}.teacher: {known[0]} does not learn from a teacher; leave it out"

@@ -11,7 +11,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from nlpcompress.bench.cost import measure
-from nlpcompress.core.method import Context
+from nlpcompress.core.edits import Edit, Keep, KeepLayers
+from nlpcompress.core.method import Context, Method, Progress
 from nlpcompress.core.plan import Plan
 from nlpcompress.data.load import load_data
 from nlpcompress.data.task_data import TaskData
@@ -69,10 +70,20 @@ def _cut(model: PreTrainedModel, stage: StageConfig, data: TaskData, *, seed: in
     examples = example_inputs(model)
     torch.manual_seed(seed)
     method = make_method(stage.method, stage.config)
-    plan = method.plan(model, Context(examples, batches, None, seed))
+    ctx = Context(examples, batches, None, seed)
+    _close_gates(method, model, ctx)
+    plan = method.plan(model, ctx)
     if len(plan):
         apply_plan(model, plan, examples)
     return plan
+
+
+def _close_gates(method: Method, model: PreTrainedModel, ctx: Context) -> None:
+    """As far as the schedule shuts them, whatever training would choose."""
+    gates = method.prepare(model, ctx)
+    if gates is not None:
+        gates.advance(Progress(step=1, total=1, warmup=0))
+        gates.close()
 
 
 def _actions(stage: StageConfig, plan: Plan, data: TaskData) -> Iterator[str]:
@@ -82,12 +93,19 @@ def _actions(stage: StageConfig, plan: Plan, data: TaskData) -> Iterator[str]:
         yield _pairs(stage.config)
     if stage.teacher is not None:
         yield f"learns from {stage.teacher}"
-    edits = [edit.to_json() for edit in plan]
-    for edit in islice(edits, 3):
-        kept = len(edit.get("indices") or edit["layers"])
-        yield f"{edit['op']} {edit.get('axis', 'layers')}: {kept} stay"
-    if len(edits) > 3:
-        yield f"and {len(edits) - 3} more cuts of this kind"
+    for other in stage.also:
+        yield f"beside it {other.method}: {_pairs(other.config) or 'by default'}"
+    yield from (_cut_line(edit) for edit in islice(plan, 3))
+    if len(plan) > 3:
+        yield f"and {len(plan) - 3} more edits"
+
+
+def _cut_line(edit: Edit) -> str:
+    if isinstance(edit, Keep):
+        return f"keep {edit.axis}: {len(edit.indices)} stay"
+    if isinstance(edit, KeepLayers):
+        return f"keep_layers layers: {len(edit.layers)} stay"
+    return "mask: zeros in the body's weights stay"
 
 
 def _pairs(values: Mapping[str, object]) -> str:

@@ -26,11 +26,20 @@ class ModelConfig(Config):
     )
 
 
-class StageConfig(Config):
-    """One step: train (if `train` is given), then decide, then cut."""
+class MethodConfig(Config):
+    """A method with its knobs."""
 
     method: str = Field(description="one of `nlpcompress ls methods`")
     config: dict[str, Any] = Field(default={}, description="the method's own knobs")
+
+
+class StageConfig(MethodConfig):
+    """One step: train (if `train` is given), then decide, then cut."""
+
+    also: Annotated[tuple[MethodConfig, ...], Field(strict=False)] = Field(
+        default=(),
+        description="methods that teach in the same training, such as `logits` beside `movement`",
+    )
     train: dict[str, Any] | None = Field(
         None, description="TrainingArguments of this stage; no training without it"
     )

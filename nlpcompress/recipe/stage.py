@@ -3,6 +3,7 @@
 import logging
 import shutil
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,12 +59,21 @@ def run_stage(job: Job, position: int) -> None:
     begin = time.perf_counter()
     model = job.model(position)
     method = make_method(stage.method, stage.config, where=f"stages.{position}.config")
-    log = _train(job, model, method, position) if stage.train is not None else []
+    methods = [method, *_others(stage, position)]
+    log = _train(job, model, methods, position) if stage.train is not None else []
     main_first(job.state, lambda: _finish(job, model, method, position, begin=begin, log=log))
     logger.info("%s: done in %s", title, duration(time.perf_counter() - begin))
 
 
-def _train(job: Job, model: PreTrainedModel, method: Method, position: int) -> list[dict[str, Any]]:
+def _others(stage: StageConfig, position: int) -> Iterator[Method]:
+    for number, other in enumerate(stage.also):
+        where = f"stages.{position}.also.{number}.config"
+        yield make_method(other.method, other.config, where=where)
+
+
+def _train(
+    job: Job, model: PreTrainedModel, methods: Sequence[Method], position: int
+) -> list[dict[str, Any]]:
     """Train in place, from the last whole checkpoint on. Gives the losses the trainer logged."""
     checkpoints = job.part(position + 1).folder / CHECKPOINTS
     trainer = CompressionTrainer(
@@ -71,8 +81,8 @@ def _train(job: Job, model: PreTrainedModel, method: Method, position: int) -> l
         args=training_arguments(job.recipe, position, checkpoints),
         train_dataset=job.data.train,
         data_collator=job.data.collate,
-        methods=[method],
-        teacher=teacher_of(job, method, position),
+        methods=methods,
+        teacher=teacher_of(job, methods, position),
     )
     resumed = agreed(job.state, last_checkpoint(checkpoints))
     if resumed:
@@ -81,10 +91,10 @@ def _train(job: Job, model: PreTrainedModel, method: Method, position: int) -> l
     return trainer.state.log_history
 
 
-def teacher_of(job: Job, method: Method, position: int) -> nn.Module | None:
+def teacher_of(job: Job, methods: Sequence[Method], position: int) -> nn.Module | None:
     """The model the stage names, else the one before the first cut."""
     stage = job.recipe.stages[position]
-    if not method.needs_teacher:
+    if not any(method.needs_teacher for method in methods):
         return None
     if stage.teacher is not None:
         return named_teacher(

@@ -14,6 +14,7 @@ PRESETS = Registry(
     "preset",
     {
         "head_importance": "nlpcompress.methods.pruning.head_importance:HeadImportance",
+        "movement": "nlpcompress.methods.pruning.movement:Movement",
         "logits": "nlpcompress.methods.distillation.logits:LogitsDistillation",
     },
 )

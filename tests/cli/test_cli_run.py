@@ -94,10 +94,10 @@ def test_the_teacher_is_the_model_before_the_first_cut(finished):
 
 def test_distillation_learns_from_that_very_model(finished):
     job = open_result(finished)
-    teacher = teacher_of(job, make_method("logits", {}), 2).state_dict()
+    teacher = teacher_of(job, [make_method("logits", {})], 2).state_dict()
     fine_tuned = load_file(job.model_folder(1) / "model.safetensors")
     assert all(teacher[name].equal(tensor) for name, tensor in fine_tuned.items())
-    assert teacher_of(job, make_method("fine_tune", {}), 0) is None
+    assert teacher_of(job, [make_method("fine_tune", {})], 0) is None
 
 
 def test_a_finished_run_is_skipped_and_a_changed_one_is_not(result, capsys):

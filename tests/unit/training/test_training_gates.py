@@ -6,7 +6,7 @@ import torch
 from nlpcompress.errors import ConfigError
 from nlpcompress.methods import make_method
 from nlpcompress.models.weights import body_weights
-from nlpcompress.training import CompressionTrainer, last_checkpoint
+from nlpcompress.training import CompressionTrainer, MovementPruningTrainer, last_checkpoint
 from tests.unit.training.training_tiny import Examples, arguments, tiny_bert, weights
 
 METHODS = {
@@ -162,6 +162,23 @@ def test_two_methods_with_gates_are_refused(tmp_path):
     with pytest.raises(ConfigError, match="movement and head_gates both put gates"):
         ours.train()
     assert [name for name, _ in model.named_parameters()] == names
+
+
+def test_the_preset_prunes_and_learns_from_a_teacher_if_there_is_one(tmp_path):
+    model, teacher = tiny_bert(), tiny_bert(seed=1)
+    config = {"heads": True, "neurons": True, "final_threshold": 0.5}
+    args = arguments(tmp_path, logging_steps=4)
+    ours = MovementPruningTrainer(
+        model, args, train_dataset=Examples(), config=config, teacher=teacher
+    )
+    ours.train()
+    assert "loss_soft_targets" in ours.state.log_history[0]
+    cut = ours.compress()
+    assert cut.bert.encoder.layer[0].intermediate.dense.out_features == 32
+    alone = MovementPruningTrainer(tiny_bert(), args, train_dataset=Examples(), config=config)
+    assert [method.name for method in alone.methods] == ["movement"]
+    with pytest.raises(ConfigError, match="did you mean 'neurons'"):
+        MovementPruningTrainer(tiny_bert(), args, config={"neuron": True})
 
 
 def test_pruning_and_distillation_are_two_methods_in_one_training(tmp_path):
