@@ -12,7 +12,6 @@ from nlpcompress.data.config import DataConfig
 class Source:
     """Raw rows. Without a `test` split of its own, a fixed fifth of `train` is held out.
 
-
     `text_columns` and `label_column` are what the reader knows; None means "look for the usual
     names".
     """

