@@ -4,7 +4,13 @@ from nlpcompress.gates.cover import Cover, GatePlaces
 from nlpcompress.gates.gate import ConcreteGate, Gate, ScoreGate
 from nlpcompress.gates.gate_set import GateSet, Rule, ScheduledGates, expected_l0
 from nlpcompress.gates.hard_concrete import HardConcrete
-from nlpcompress.gates.rules import keep_above, keep_above_sigmoid, keep_share, keep_share_of_all
+from nlpcompress.gates.rules import (
+    keep_above,
+    keep_above_sigmoid,
+    keep_pattern,
+    keep_share,
+    keep_share_of_all,
+)
 from nlpcompress.gates.schedule import CubicSchedule
 
 __all__ = [
@@ -21,6 +27,7 @@ __all__ = [
     "expected_l0",
     "keep_above",
     "keep_above_sigmoid",
+    "keep_pattern",
     "keep_share",
     "keep_share_of_all",
 ]

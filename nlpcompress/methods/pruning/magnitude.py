@@ -14,28 +14,20 @@ mean magnitude.
 Cost: labelled data; no teacher; one training; one mask of the size of the weights.
 """
 
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar
 
-from pydantic import Field, PositiveInt
 from torch import nn
 
 from nlpcompress.core.method import Context, Method
 from nlpcompress.core.plan import Plan
-from nlpcompress.gates import Gate, GateSet, ScheduledGates, keep_share, keep_share_of_all
+from nlpcompress.gates import Gate, GateSet, ScheduledGates
 from nlpcompress.methods.pruning.gating import structured_places, weight_places
-from nlpcompress.methods.pruning.schedule import ScheduleConfig
+from nlpcompress.methods.pruning.gradual import GradualConfig
 from nlpcompress.methods.pruning.zeros import plan_for_zeros
 
 
-class MagnitudeConfig(ScheduleConfig):
+class MagnitudeConfig(GradualConfig):
     """How much stays, and of what."""
-
-    scope: Literal["matrix", "global"] = Field(
-        "matrix", description="the share holds in every matrix, or in all together"
-    )
-    block: Annotated[tuple[PositiveInt, PositiveInt], Field(strict=False)] | None = Field(
-        None, description="judge blocks of [rows, columns] instead of single weights"
-    )
 
 
 class Magnitude(Method):
@@ -56,10 +48,10 @@ class Magnitude(Method):
         return ScheduledGates(
             model,
             [Gate(place) for place in places],
-            schedule=self.config.schedule(share=True),
-            rule=keep_share_of_all if self.config.scope == "global" else keep_share,
+            schedule=self.config.schedule(),
+            rule=self.config.share_rule(),
         )
 
     def plan(self, model: nn.Module, ctx: Context) -> Plan:
         """What is empty leaves; zeros that are left are there to stay."""
-        return plan_for_zeros(model, ctx)
+        return plan_for_zeros(model, ctx, fill=self.config.fill)

@@ -8,12 +8,13 @@ With blocks, heads and neurons what is empty in the end leaves the model for goo
       train: {num_train_epochs: 10, learning_rate: 3.0e-5, warmup_steps: 500}
 
 Source: Sanh et al. 2020, sections 4 and 5 (masks, schedule, regularisers); Lagunas et al. 2021,
-sections 3 and 4, for blocks (`block: [32, 32], neurons: true` is their "hybrid"); Louizos et al.
-2018 for `mask: l0`.
+sections 3 and 4, for blocks (`block: [32, 32], neurons: true` is their "hybrid", with `fill: true`
+and a training after it "hybrid-filled"); Louizos et al. 2018 for `mask: l0`.
 Differs: exactly the asked number of weights stays (its code keeps arbitrary rows among equal
 scores), rounded to the nearest, at least one a gate; a schedule without a ramp is refused (it
 jumps). Evaluation in the middle of training sees the threshold of that step (Lagunas': the last).
-Only embedding tables are frozen, not the norm behind them.
+Only embedding tables are frozen, not the norm behind them. What fills up starts from zero, not from
+noise, so that cutting changes no output.
 Cost: labelled data; no teacher (add `logits` for one); one training, longer than fine-tuning; the
 scores add a gradient and two AdamW moments for each of their values.
 """
@@ -21,7 +22,7 @@ scores add a gradient and two AdamW moments for each of their values.
 from functools import partial
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, PositiveInt, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 from torch import Tensor, nn
 
 from nlpcompress.core.method import Context, Method
@@ -38,38 +39,29 @@ from nlpcompress.gates import (
     expected_l0,
     keep_above,
     keep_above_sigmoid,
-    keep_share,
-    keep_share_of_all,
 )
 from nlpcompress.losses import l1_penalty
 from nlpcompress.methods.pruning.gating import structured_places, weight_places
-from nlpcompress.methods.pruning.schedule import ScheduleConfig
+from nlpcompress.methods.pruning.gradual import GradualConfig
 from nlpcompress.methods.pruning.zeros import plan_for_zeros
 from nlpcompress.models.weights import embedding_tables
 
 L0 = HardConcrete(temperature=2 / 3, edge=1e-4)
 """The distribution of Sanh et al. 2020."""
 
-Block = Annotated[tuple[PositiveInt, PositiveInt], Field(strict=False)]
 Mask = Annotated[
     Literal["topk", "threshold", "sigmoid", "l0"],
     BeforeValidator(lambda name: "sigmoid" if name == "sigmoied_threshold" else name),
 ]
 
 
-class MovementConfig(ScheduleConfig):
+class MovementConfig(GradualConfig):
     """What is pruned, how a score decides, and how scores learn."""
 
     mask: Mask = Field(
         "topk",
         description="topk: the largest scores; threshold: scores above it; sigmoid: their sigmoids "
         "above it (soft movement; also written sigmoied_threshold); l0: hard concrete gates",
-    )
-    scope: Literal["matrix", "global"] = Field(
-        "matrix", description="for topk: the share holds in every matrix, or in all together"
-    )
-    block: Block | None = Field(
-        None, description="score blocks of [rows, columns] instead of single weights"
     )
     heads: bool = Field(False, description="score whole attention heads")
     neurons: bool = Field(False, description="score whole feed-forward neurons")
@@ -87,12 +79,13 @@ class MovementConfig(ScheduleConfig):
 
     @model_validator(mode="after")
     def _fits(self) -> "MovementConfig":
-        if self.scope == "global" and self.mask != "topk":
-            raise ValueError(f"scope: global is for mask: topk, not for mask: {self.mask}")
-        if self.scope == "global" and (self.heads or self.neurons):
+        if self.mask != "topk" and (self.scope == "global" or self.pattern):
+            key = "pattern" if self.pattern else "scope: global"
+            raise ValueError(f"{key} is for mask: topk, not for mask: {self.mask}")
+        if (self.scope == "global" or self.pattern) and (self.heads or self.neurons):
             raise ValueError(
-                "scope: global compares single weights or blocks; leave out heads and neurons, "
-                "which hold more weights than a block"
+                "scope: global and pattern compare single weights or blocks; leave out heads and "
+                "neurons, which hold more weights"
             )
         if self.mask in ("sigmoid", "l0") and not self.final_lambda:
             raise ValueError(
@@ -127,7 +120,7 @@ class Movement(Method):
 
     def plan(self, model: nn.Module, ctx: Context) -> Plan:
         """What is empty leaves; zeros that are left are there to stay."""
-        return plan_for_zeros(model, ctx)
+        return plan_for_zeros(model, ctx, fill=self.config.fill)
 
 
 def _places(model: nn.Module, ctx: Context, config: MovementConfig) -> list[GatePlaces]:
@@ -145,7 +138,7 @@ def _places(model: nn.Module, ctx: Context, config: MovementConfig) -> list[Gate
 
 def _rule(config: MovementConfig) -> Rule:
     if config.mask == "topk":
-        return keep_share_of_all if config.scope == "global" else keep_share
+        return config.share_rule()
     above = keep_above if config.mask == "threshold" else keep_above_sigmoid
     return partial(above, least=config.min_keep)
 

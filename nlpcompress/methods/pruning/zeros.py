@@ -16,8 +16,8 @@ from nlpcompress.scoring import empty_positions, on_device_of
 Left = dict[str, tuple[int, ...]]
 
 
-def plan_for_zeros(model: nn.Module, ctx: Context) -> Plan:
-    """Heads and neurons that do nothing leave; zeros elsewhere are there to stay.
+def plan_for_zeros(model: nn.Module, ctx: Context, *, fill: bool = False) -> Plan:
+    """Heads and neurons that do nothing leave; zeros elsewhere stay, or with `fill` may fill up.
 
     An axis that is all empty keeps its first position: a layer cannot lose its last head.
     """
@@ -29,7 +29,8 @@ def plan_for_zeros(model: nn.Module, ctx: Context) -> Plan:
     ]
     left = positions_left(empty_positions(model, axes, inputs))
     keeps: list[Edit] = [Keep(axis=name, indices=indices) for name, indices in left.items()]
-    return Plan((*keeps, *([Mask()] if zeros_elsewhere(model, axes, left) else [])))
+    stay = not fill and zeros_elsewhere(model, axes, left)
+    return Plan((*keeps, *([Mask()] if stay else [])))
 
 
 def positions_left(empty: Mapping[str, Tensor]) -> Left:

@@ -3,7 +3,14 @@
 import pytest
 import torch
 
-from nlpcompress.gates import keep_above, keep_above_sigmoid, keep_share, keep_share_of_all
+from nlpcompress.errors import ConfigError
+from nlpcompress.gates import (
+    keep_above,
+    keep_above_sigmoid,
+    keep_pattern,
+    keep_share,
+    keep_share_of_all,
+)
 from nlpcompress.gates.topk import keep_largest, keep_largest_of_all, kth_largest
 
 
@@ -73,3 +80,20 @@ def test_soft_thresholds_look_at_the_sigmoid():
     assert torch.equal(mask, values[0].sigmoid() > 0.1)
     assert keep_above_sigmoid(values, 0.0)[0].all()
     assert int(keep_above_sigmoid(values, 1.0)[0].sum()) == 1
+
+
+def test_a_pattern_leaves_two_of_four_in_the_end_and_more_before():
+    values = [torch.randn(6, 16, generator=torch.Generator().manual_seed(3))]
+    (final,) = keep_pattern(values, 0.5, pattern=(2, 4))
+    groups = final.reshape(6, 4, 4)
+    assert (groups.sum(-1) == 2).all()
+    lowest = values[0].reshape(6, 4, 4).masked_fill(~groups, float("inf")).amin(-1)
+    highest = values[0].reshape(6, 4, 4).masked_fill(groups, -float("inf")).amax(-1)
+    assert (lowest > highest).all()
+    (before,) = keep_pattern(values, 0.75, pattern=(2, 4))
+    assert int(before.sum()) == 72 and (before | ~final).all()
+
+
+def test_rows_without_whole_groups_have_no_pattern():
+    with pytest.raises(ConfigError, match="rows of 6 weights have no whole groups of 4"):
+        keep_pattern([torch.ones(2, 6)], 0.5, pattern=(2, 4))

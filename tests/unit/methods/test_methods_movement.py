@@ -121,6 +121,42 @@ def test_magnitude_works_on_any_model(family):
     assert plan_from_json([{"op": "mask"}]).edits[0] in plan_for_zeros(model, ctx).edits
 
 
+@pytest.mark.parametrize("method", ["movement", "magnitude"])
+def test_two_of_four_stay_in_every_row(method):
+    model, gates, _ = gated("bert", method, pattern=[2, 4])
+    gates.close()
+    for weight in body_weights(model).values():
+        assert ((weight != 0).reshape(len(weight), -1, 4).sum(-1) == 2).all()
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"pattern": [2, 4], "block": [2, 2]},
+        {"pattern": [2, 4], "final_threshold": 0.3},
+        {"pattern": [4, 4]},
+        {"pattern": [2, 4], "mask": "sigmoid", "final_lambda": 1.0},
+        {"pattern": [2, 4], "neurons": True},
+    ],
+)
+def test_what_a_pattern_does_not_go_with_is_refused(config):
+    with pytest.raises(ConfigError, match="pattern"):
+        make_method("movement", config)
+
+
+def test_a_pattern_comes_back_from_a_resolved_recipe():
+    method = make_method("movement", {"pattern": [2, 4]})
+    again = make_method("movement", method.config.to_json())
+    assert again.config == method.config and again.config.schedule().final == 0.5
+
+
+def test_filled_models_have_no_zeros_that_stay():
+    model, gates, ctx = gated("bert", "movement", block=[8, 8], neurons=True, fill=True)
+    gates.close()
+    plan = make_method("movement", {"fill": True}).plan(model, ctx)
+    assert {edit.op for edit in plan} == {"keep"}
+
+
 def test_head_gates_close_into_the_output_projection():
     model, inputs = FAMILIES["bert"]()
     ctx = Context(inputs)
