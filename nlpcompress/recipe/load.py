@@ -12,7 +12,7 @@ from nlpcompress.evaluation.metrics import default_metrics
 from nlpcompress.methods.table import METHODS
 from nlpcompress.recipe.checks import meaning_problems
 from nlpcompress.recipe.overrides import apply_overrides
-from nlpcompress.recipe.schema import Recipe, StageConfig
+from nlpcompress.recipe.schema import MethodConfig, Recipe, StageConfig
 from nlpcompress.recipe.text import read_yaml
 
 C = TypeVar("C", bound=Config)
@@ -81,5 +81,9 @@ def _resolve(recipe: Recipe) -> Recipe:
 
 
 def _resolve_stage(stage: StageConfig) -> StageConfig:
-    config = METHODS.load(stage.method).Config.parse(stage.config)
-    return stage.model_copy(update={"config": config.to_json()})
+    others = tuple(other.model_copy(update={"config": _filled(other)}) for other in stage.also)
+    return stage.model_copy(update={"config": _filled(stage), "also": others})
+
+
+def _filled(method: MethodConfig) -> dict[str, Any]:
+    return METHODS.load(method.method).Config.parse(method.config).to_json()

@@ -109,8 +109,9 @@ def test_defaults_are_filled_in():
         (
             "stages.1",
             {"method": "fine_tune", "train": TRAIN},
-            "stages.2.teacher: required: logits learns from the model before the first cut, and no "
-            "earlier stage cuts; put a stage that cuts before it, or name a model id or folder",
+            "stages.2.teacher: required: logits learns from the model before the first cut, and "
+            "neither this stage nor an earlier one cuts; put a stage that cuts before it, or name a "
+            "model id or folder",
         ),
         (
             "stages.1.teacher",
@@ -137,6 +138,49 @@ def test_each_mistake_has_its_path_and_message(path, value, message):
         parse_recipe(_with(path, value))
     lines = [line.strip() for line in str(raised.value).splitlines()]
     assert any(line.startswith(message) for line in lines), str(raised.value)
+
+
+PRUNE = {"method": "movement", "train": TRAIN}
+
+
+def test_a_stage_may_teach_with_several_methods():
+    stage = {**PRUNE, "also": [{"method": "logits", "config": {"alpha_ce": 0.9}}]}
+    recipe = parse_recipe(_with("stages", [GOOD["stages"][0], stage]))
+    (other,) = recipe.stages[1].also
+    assert other.config == {"temperature": 2.0, "alpha_ce": 0.9, "alpha_task": None}
+    assert parse_recipe(recipe.to_json()) == recipe
+
+
+@pytest.mark.parametrize(
+    ("stage", "message"),
+    [
+        (
+            {**PRUNE, "also": [{"method": "logit"}]},
+            "stages.0.also.0.method: unknown method 'logit'",
+        ),
+        (
+            {**PRUNE, "also": [{"method": "logits", "config": {"alpha": 1.0}}]},
+            "stages.0.also.0.config.alpha: unknown key; did you mean 'alpha_ce'?",
+        ),
+        (
+            {**PRUNE, "also": [{"method": "magnitude"}]},
+            "stages.0.also.0.method: magnitude cuts, and only one method of a stage may",
+        ),
+        (
+            {"method": "head_importance", "also": [{"method": "logits"}]},
+            "stages.0.also.0: logits teaches, but the stage does not train",
+        ),
+        (
+            {"method": "fine_tune", "train": TRAIN, "also": [{"method": "logits"}]},
+            "stages.0.teacher: required: logits learns from the model before the first cut",
+        ),
+        ({**PRUNE, "also": "logits"}, "stages.0.also: input should be a valid tuple"),
+    ],
+)
+def test_what_a_second_method_may_be(stage, message):
+    with pytest.raises(ConfigError) as caught:
+        parse_recipe(_with("stages", [stage]))
+    assert message in str(caught.value)
 
 
 def test_a_stage_may_name_its_own_teacher():
