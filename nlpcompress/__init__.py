@@ -28,6 +28,7 @@ PUBLIC = Registry(
         "MovementPruningTrainer": "nlpcompress.training:MovementPruningTrainer",
         "DistillationTrainer": "nlpcompress.training:DistillationTrainer",
         "save_model": "nlpcompress.io:save_model",
+        "round_to_int8": "nlpcompress.io:round_to_int8",
         "push": "nlpcompress.io.hub:push",
         "export_onnx": "nlpcompress.export:export_onnx",
         "measure": "nlpcompress.bench:measure",

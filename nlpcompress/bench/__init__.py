@@ -1,6 +1,7 @@
 """What a model costs and how fast it is, measured, and the report of it."""
 
 from nlpcompress.bench.cost import measure
+from nlpcompress.bench.density import density
 from nlpcompress.bench.environment import environment
 from nlpcompress.bench.latency import Timing, measure_latency
 from nlpcompress.bench.report import read_report, write_report
@@ -10,6 +11,7 @@ __all__ = [
     "Report",
     "Row",
     "Timing",
+    "density",
     "environment",
     "measure",
     "measure_latency",

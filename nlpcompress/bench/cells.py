@@ -7,6 +7,7 @@ from nlpcompress.bench.latency import Timing
 from nlpcompress.bench.rows import Report, Row
 
 UNMEASURED = "not measured"
+DENSE = "100.0%"
 
 
 class Column(NamedTuple):
@@ -80,10 +81,19 @@ def shape_names(rows: Sequence[Row]) -> list[str]:
     return list(dict.fromkeys(shape for row in rows for shape in row.latency_ms))
 
 
+def density_parts(rows: Sequence[Row]) -> list[str]:
+    """All parts that a density was counted over; none where every density shows as whole."""
+    shares = [(part, share) for row in rows for part, share in row.density.items()]
+    thinned = any(_percent(share) != DENSE for _, share in shares)
+    return list(dict.fromkeys(part for part, _ in shares)) if thinned else []
+
+
 def _columns(rows: Sequence[Row]) -> Iterator[Column]:
     for name in metric_names(rows):
         yield Column(name, lambda row, name=name: row.metrics.get(name), "{:.4f}".format)
     yield Column("parameters", lambda row: row.parameters, "{:,}".format)
+    for part in density_parts(rows):
+        yield Column(f"density, {part}", lambda row, part=part: row.density.get(part), _percent)
     yield Column("weights, MB", lambda row: row.size_bytes, _megabytes)
     yield Column("ONNX file, MB", lambda row: row.onnx_size_bytes, _megabytes)
     yield Column("MACs, millions", lambda row: row.macs, _millions)
@@ -94,6 +104,10 @@ def _columns(rows: Sequence[Row]) -> Iterator[Column]:
 
 def _cell(column: Column, value: Any) -> str:
     return UNMEASURED if value is None else column.text(value)
+
+
+def _percent(share: float) -> str:
+    return f"{share:.1%}"
 
 
 def _megabytes(size: int) -> str:
@@ -112,6 +126,7 @@ def _comparison(first: Row, row: Row) -> list[str]:
     parts = []
     for what, before, after in (
         ("parameters", first.parameters, row.parameters),
+        ("weights", *_sparse_sizes(first, row)),
         ("ONNX file", first.onnx_size_bytes, row.onnx_size_bytes),
     ):
         if before and after:
@@ -124,3 +139,8 @@ def _comparison(first: Row, row: Row) -> list[str]:
         if name in row.metrics:
             parts.append(f"{name} {row.metrics[name]:.4f} ({first.metrics[name]:.4f} before)")
     return parts
+
+
+def _sparse_sizes(first: Row, row: Row) -> tuple[int | None, int | None]:
+    """Both sizes where zeros are counted: elsewhere the parameters tell as much."""
+    return (first.size_bytes, row.size_bytes) if density_parts([first, row]) else (None, None)

@@ -1,10 +1,17 @@
 """Where the bytes of a model are, each tensor counted once however many names it has."""
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 
+from safetensors import safe_open
 from torch import Tensor, nn
 
+from nlpcompress.errors import FormatError
+
 PARTS = ("embeddings", "encoder", "head")
+HEADERS = "file headers"
+WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 
 
 def parameter_count(model: nn.Module) -> int:
@@ -17,16 +24,29 @@ def stored_bytes(model: nn.Module) -> int:
     return sum(_bytes(tensor) for _, tensor in _stored(model))
 
 
-def size_ledger(model: nn.Module) -> dict[str, int]:
+def bytes_on_disk(folder: str | Path) -> int:
+    """Bytes of the files of weights in a model folder: what is stored, packed or not.
+
+    Raises `FormatError` when a file is not there.
+    """
+    return sum(path.stat().st_size for path in _files(Path(folder)))
+
+
+def size_ledger(model: nn.Module, folder: str | Path | None = None) -> dict[str, int]:
     """Bytes of the weights by part; they add up to `stored_bytes`.
 
     `head` is what lies outside the base model (`model.base_model_prefix`), `embeddings` the tables
-    and what else lies in a module called "embeddings", `encoder` the rest.
+    and what else lies in a module called "embeddings", `encoder` the rest. With the `folder` that
+    the model was saved to, the bytes are those of its files; they add up to `bytes_on_disk`, with
+    the names and shapes in the files as `file headers`. Raises `FormatError` as that does.
     """
+    sizes = _stored_sizes(model) if folder is None else _sizes_on_disk(Path(folder))
     ledger = dict.fromkeys(PARTS, 0)
     tables = {f"{name}.weight" for name, m in model.named_modules() if isinstance(m, nn.Embedding)}
-    for name, tensor in _stored(model):
-        ledger[_part(name, tables, getattr(model, "base_model_prefix", ""))] += _bytes(tensor)
+    for name, size in sizes:
+        ledger[_part(name, tables, getattr(model, "base_model_prefix", ""))] += size
+    if folder is not None:
+        ledger[HEADERS] = bytes_on_disk(folder) - sum(ledger.values())
     return ledger
 
 
@@ -34,6 +54,28 @@ def _part(name: str, tables: set[str], base: str) -> str:
     if name in tables or "embeddings" in name.split("."):
         return "embeddings"
     return "head" if base and not name.startswith(f"{base}.") else "encoder"
+
+
+def _stored_sizes(model: nn.Module) -> Iterator[tuple[str, int]]:
+    return ((name, _bytes(tensor)) for name, tensor in _stored(model))
+
+
+def _sizes_on_disk(folder: Path) -> Iterator[tuple[str, int]]:
+    for path in _files(folder):
+        with safe_open(path, framework="pt") as file:
+            for name in file.keys():  # noqa: SIM118
+                yield name, _bytes(file.get_tensor(name))
+
+
+def _files(folder: Path) -> list[Path]:
+    files = [folder / WEIGHTS]
+    if not files[0].is_file() and (folder / INDEX).is_file():
+        index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        files = [folder / name for name in sorted(set(index["weight_map"].values()))]
+    for path in files:
+        if not path.is_file():
+            raise FormatError(f"there is no {path}; give the folder of a saved model")
+    return files
 
 
 def _stored(model: nn.Module) -> Iterator[tuple[str, Tensor]]:

@@ -56,6 +56,11 @@ def notes(report: Report) -> str:
             f" Times: median (5th to 95th percentile) of {min(t.samples for t in timings)} runs, "
             "the models taking turns."
         )
+    if cells.density_parts(report.rows):
+        text += (
+            " Density: the share that is not zero, among the weights of the encoder's layers "
+            "(embeddings, pooler and head left out) and among all parameters of the model."
+        )
     if report.recipe_hash:
         text += f" Recipe {report.recipe_hash}."
     return text

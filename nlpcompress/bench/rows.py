@@ -7,6 +7,8 @@ from pydantic import Field
 from nlpcompress.bench.latency import Timing
 from nlpcompress.core.config import Config
 
+Share = Annotated[float, Field(ge=0, le=1)]
+
 
 class Row(Config):
     """One model: what it can do, what it weighs, how long it takes."""
@@ -14,7 +16,10 @@ class Row(Config):
     name: str = Field(min_length=1, description="the model, the same in every plot and table")
     metrics: dict[str, float] = Field({}, description="task metric → value on the test set")
     parameters: int | None = Field(None, ge=0, description="elements, shared ones once")
-    size_bytes: int | None = Field(None, ge=0, description="bytes of the weights in PyTorch")
+    size_bytes: int | None = Field(
+        None, ge=0, description="bytes of PyTorch's weights, of their files where they are saved"
+    )
+    density: dict[str, Share] = Field({}, description="encoder, model → share that is not zero")
     onnx_size_bytes: int | None = Field(None, ge=0, description="bytes of the ONNX file")
     macs: int | None = Field(None, ge=0, description="multiply-accumulates of one forward pass")
     peak_activations: int | None = Field(None, ge=0, description="elements alive at once, at most")

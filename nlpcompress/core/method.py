@@ -72,6 +72,37 @@ class Progress:
     warmup: int
 
 
+@dataclass(frozen=True)
+class Rounds:
+    """Several trainings of one stage. Each after the first goes on from step `rewind_to` of it.
+
+    That is: with the weights, the optimizer, the schedule, the place in the data and the random
+    state which the first training had then. With `keep_weights` the weights of the round before
+    stay; with `learning_rate` a new optimizer has that constant rate; with `last_anew` the last
+    training starts at step 0 with a new optimizer. In all of them the method decides on the values
+    in `between`.
+    """
+
+    trainings: int = 1
+    rewind_to: int = 0
+    keep_weights: bool = False
+    learning_rate: float | None = None
+    last_anew: bool = False
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Between two trainings: the one to come, counted from 1, and what the weights were.
+
+    `initial` at step `rewind_to` of the first training, `final` at the end of the one before; all
+    parameters and buffers, on the CPU, by the names that they have without gates.
+    """
+
+    number: int
+    initial: Mapping[str, torch.Tensor]
+    final: Mapping[str, torch.Tensor]
+
+
 class Gates(Protocol):
     """What a method trains beside the weights. They are on the model from `prepare` to `close`."""
 
@@ -111,6 +142,11 @@ class Method:
     def __init__(self, config: Any) -> None:
         self.config = config
 
+    @property
+    def rounds(self) -> Rounds:
+        """How often a stage trains; once, unless a method asks for more."""
+        return Rounds()
+
     def prepare(self, model: nn.Module, ctx: Context) -> Gates | None:
         """Put gates on the model for the training to come; None when there is nothing to learn."""
         return None
@@ -118,6 +154,12 @@ class Method:
     def objectives(self, ctx: Context) -> tuple[Objective, ...]:
         """Terms of the training loss; none when the method does not teach."""
         return ()
+
+    def between(self, model: nn.Module, gates: Any, turn: Turn, ctx: Context) -> None:
+        """Between two trainings, with gates on: set masks and values for the one to come.
+
+        What is saved of model and gates is what that training starts from.
+        """
 
     def plan(self, model: nn.Module, ctx: Context) -> Plan:
         """What to cut, decided on the model as it is now; the empty plan if it only teaches."""

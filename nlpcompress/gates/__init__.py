@@ -1,7 +1,7 @@
 """Temporary, trainable switches on the weights: on before a training, gone before saving."""
 
 from nlpcompress.gates.cover import Cover, GatePlaces
-from nlpcompress.gates.gate import ConcreteGate, Gate, ScoreGate
+from nlpcompress.gates.gate import ConcreteGate, FixedGate, Gate, ScoreGate
 from nlpcompress.gates.gate_set import GateSet, Rule, ScheduledGates, expected_l0
 from nlpcompress.gates.hard_concrete import HardConcrete
 from nlpcompress.gates.rules import (
@@ -17,6 +17,7 @@ __all__ = [
     "ConcreteGate",
     "Cover",
     "CubicSchedule",
+    "FixedGate",
     "Gate",
     "GatePlaces",
     "GateSet",

@@ -47,6 +47,19 @@ class ScoreGate(Gate):
         return _StraightThrough.apply(self.scores, self.mask)
 
 
+class FixedGate(Gate):
+    """A gate whose mask is given, and stays.
+
+    `mask` is bool, with as many values as the places have, in their order. Nothing says again what
+    it was, so it is saved in checkpoints: a training that is resumed has the masks of its start.
+    """
+
+    def __init__(self, places: GatePlaces, *, mask: Tensor) -> None:
+        super().__init__(places)
+        fixed = mask.detach().to(torch.bool).reshape(places.shape).clone()
+        self.register_buffer("mask", fixed, persistent=True)
+
+
 class ConcreteGate(Gate):
     """A hard concrete gate: random while training, one number in evaluation."""
 

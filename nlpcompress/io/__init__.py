@@ -14,6 +14,7 @@ PUBLIC = Registry(
         "save_model": "nlpcompress.io.save:save_model",
         "load_model_folder": "nlpcompress.io.load:load_model_folder",
         "register": "nlpcompress.io.loader:register",
+        "round_to_int8": "nlpcompress.io.storage:round_to_int8",
         "push": "nlpcompress.io.hub:push",
         "model_card": "nlpcompress.io.card:model_card",
     },

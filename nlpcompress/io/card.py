@@ -82,6 +82,7 @@ def model_card(
         auto_class=TASKS[task].auto_class,
         processor=PROCESSORS[TASKS[task].inputs],
         stock=_is_stock(folder),
+        packed=_is_packed(folder),
         onnx=onnx,
     )
     metadata = _metadata(report, recipe, onnx=bool(onnx), repo_id=repo_id)
@@ -220,6 +221,14 @@ def _is_stock(folder: Path | None) -> bool | None:
         return None
     config = read_json(folder / "config.json")
     return "quantization_config" not in config and "auto_map" not in config
+
+
+def _is_packed(folder: Path | None) -> bool:
+    """Whether weights lie in the files as bit masks and nonzeros."""
+    if folder is None or not (folder / "config.json").is_file():
+        return False
+    block = read_json(folder / "config.json").get("quantization_config") or {}
+    return bool(block.get("packing"))
 
 
 def _onnx_files(folder: Path | None) -> list[str]:

@@ -4,15 +4,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 UNMEASURED = "not measured"
+DENSE = "100.0%"
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
     """One line a row of the report, one column a quantity that any row has.
 
+    Densities are left out where all of them are 100 %.
+
     >>> print(table([{"name": "teacher", "parameters": 1200}]).splitlines()[2])
     | teacher | 1,200 | not measured | not measured | not measured |
     """
     columns: dict[str, dict[int, str]] = {}
+    if all(cell == DENSE for row in rows for _, cell in _densities(row)):
+        rows = [{**row, "density": {}} for row in rows]
     for line, row in enumerate(rows):
         for title, cell in _cells(row):
             columns.setdefault(title, {})[line] = cell
@@ -27,11 +32,17 @@ def _cells(row: Mapping[str, Any]) -> list[tuple[str, str]]:
     """(column, text) of each quantity of a row, in the order of the columns."""
     cells = [(name, _number(value)) for name, value in (row.get("metrics") or {}).items()]
     cells.append(("parameters", _number(row.get("parameters"))))
+    cells += _densities(row)
     cells.append(("weights, MB", _scaled(row.get("size_bytes"), 1e6)))
     cells.append(("ONNX file, MB", _scaled(row.get("onnx_size_bytes"), 1e6)))
     cells.append(("MACs, millions", _scaled(row.get("macs"), 1e6)))
     latencies = row.get("latency_ms") or {}
     return cells + [(f"ms at {shape}", _timing(value)) for shape, value in latencies.items()]
+
+
+def _densities(row: Mapping[str, Any]) -> list[tuple[str, str]]:
+    shares = (row.get("density") or {}).items()
+    return [(f"density, {part}", f"{share:.1%}") for part, share in shares]
 
 
 def _number(value: float | None) -> str:

@@ -1,15 +1,21 @@
 """Teaches transformers to open compressed folders with plain `from_pretrained`.
 
 `config.json` holds `"quantization_config": {"quant_method": "nlpcompress", "format_version": 1,
-"structure": {…}}`: the quantizer hook is the one place where transformers lets others reshape a
-skeleton before its weights are read.
+"structure": {…}, "packing": {…}}`: the quantizer hook is the one place where transformers lets
+others reshape a skeleton before its weights are read. `packing` names the weights whose file holds
+a bit mask and the nonzeros, see `packing.py`; in memory they are dense:
+
+    {"bert.encoder.layer.0.output.dense.weight":
+        {"scheme": "bitmask-int8", "nonzeros": 354, "dtype": "float32"}, …}
 
 A copy of this file lies beside saved models as `nlpcompress_loader.py`, named by `auto_map`, so
 that `trust_remote_code=True` opens them where nlpcompress is not installed.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from transformers.configuration_utils import PretrainedConfig
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
@@ -22,14 +28,19 @@ from transformers.quantizers.base import HfQuantizer
 from transformers.utils.quantization_config import QuantizationConfigMixin
 
 try:
-    from nlpcompress.models.structure import FormatError, Structure, build, describe
+    from nlpcompress.io.packing import SCHEMES, SUFFIXES, Packed, placeholders, unpack
+    from nlpcompress.models.structure import DiskNames, FormatError, Structure, build, describe
 except ImportError:
-    from .nlpcompress_structure import FormatError, Structure, build, describe
+    from .nlpcompress_packing import SCHEMES, SUFFIXES, Packed, placeholders, unpack
+    from .nlpcompress_structure import DiskNames, FormatError, Structure, build, describe
 
 METHOD = "nlpcompress"
 FORMAT_VERSION = 1
 ALIGNMENT = 64  # bytes, as torch's CPU allocator has it
 AUTO_MAP = {"AutoConfig": "nlpcompress_loader.ConfigShim"}
+
+Recipe = dict[str, Any]
+Packing = dict[str, Recipe]
 
 
 def register(_module: Any = None) -> None:
@@ -46,7 +57,11 @@ class StructureConfig(QuantizationConfigMixin):
     """The block in config.json. Raises `FormatError` for a newer format than this file knows."""
 
     def __init__(
-        self, format_version: int = FORMAT_VERSION, structure: Structure | None = None, **other: Any
+        self,
+        format_version: int = FORMAT_VERSION,
+        structure: Structure | None = None,
+        packing: Packing | None = None,
+        **other: Any,
     ) -> None:
         other.pop("quant_method", None)
         if format_version > FORMAT_VERSION:
@@ -62,6 +77,12 @@ class StructureConfig(QuantizationConfigMixin):
         self.quant_method = METHOD
         self.format_version = format_version
         self.structure = structure or {}
+        self.packing = packing or {}
+
+    def to_dict(self) -> dict[str, Any]:
+        """What config.json holds. Only a folder's files are packed, never a model."""
+        values = super().to_dict()
+        return values if self.packing else {k: v for k, v in values.items() if k != "packing"}
 
 
 class StructureQuantizer(HfQuantizer):
@@ -71,14 +92,26 @@ class StructureQuantizer(HfQuantizer):
 
     def _process_model_before_weight_loading(self, model: nn.Module, **kwargs: Any) -> nn.Module:
         build(model, self.quantization_config.structure)
+        self.expected = _expect_packed(model, self.quantization_config.packing)
         return model
 
     def _process_model_after_weight_loading(self, model: nn.Module, **kwargs: Any) -> nn.Module:
+        _unpack(model, self.expected)
+        self._forget_packing(model)
         # Nothing is quantized: `.half()`, Trainer and further surgery must work as on any model.
         model.is_quantized = False
         _forget_auto_map(model.config)
         align_tensors(model)
         return model
+
+    def _forget_packing(self, model: nn.Module) -> None:
+        """What plain `save_pretrained` writes is dense, and stock where the shapes are."""
+        structure = self.quantization_config.structure
+        if structure:
+            self.quantization_config = StructureConfig(structure=structure)
+            model.config.quantization_config = self.quantization_config
+        else:
+            self.remove_quantization_config(model)
 
     def get_state_dict_and_metadata(
         self, model: nn.Module, safe_serialization: bool = True
@@ -119,6 +152,66 @@ class ConfigShim:
         register()
         values, _ = PretrainedConfig.get_config_dict(folder, **kwargs)
         return CONFIG_MAPPING[values["model_type"]].from_pretrained(folder, **kwargs)
+
+
+def _expect_packed(model: nn.Module, packing: Packing) -> dict[str, tuple[Tensor, Recipe]]:
+    """Put the parts on disk in place of each packed weight.
+
+    Gives path → (the skeleton's weight, its recipe). Weights that this class does not have are
+    passed over, as `build` does. Raises `FormatError` for a scheme that this file does not know.
+    """
+    find, expected = DiskNames(model), {}
+    for name, recipe in packing.items():
+        if recipe.get("scheme") not in SCHEMES:
+            raise FormatError(
+                f"'{name}' is stored as {recipe.get('scheme')!r}, known are {', '.join(SCHEMES)}; "
+                "upgrade with `pip install --upgrade nlpcompress`"
+            )
+        path = find(name)
+        if path is not None:
+            weight = model.get_parameter(path)
+            expected[path] = (weight, recipe)
+            for suffix, part in placeholders(weight, recipe["scheme"], recipe["nonzeros"]).items():
+                _set(model, path + suffix, nn.Parameter(part, requires_grad=False))
+    return expected
+
+
+def _unpack(model: nn.Module, expected: Mapping[str, tuple[Tensor, Recipe]]) -> None:
+    """Put the dense weights in place of their parts, in the types that a dense file would give."""
+    for path, (weight, recipe) in expected.items():
+        packed = Packed.of_parts(_take_parts(model, path))
+        if packed.values.is_meta:
+            raise FormatError(
+                f"'{path}' is stored packed and was offloaded before it could be unpacked; load "
+                "the model without offloading, or save it with storage='dense'"
+            )
+        values = unpack(packed, weight.shape, getattr(torch, recipe["dtype"]))
+        dtype = values.dtype if packed.scale is None else _loaded_dtype(model, path, weight.dtype)
+        _set(model, path, nn.Parameter(values.to(dtype), requires_grad=weight.requires_grad))
+
+
+def _take_parts(model: nn.Module, path: str) -> dict[str, Tensor]:
+    place, _, name = path.rpartition(".")
+    module = model.get_submodule(place)
+    parts = {suffix: getattr(module, name + suffix, None) for suffix in SUFFIXES}
+    for suffix, part in parts.items():
+        if suffix and part is not None:
+            delattr(module, name + suffix)
+    return {suffix: part.data for suffix, part in parts.items() if part is not None}
+
+
+def _set(model: nn.Module, path: str, parameter: nn.Parameter) -> None:
+    place, _, name = path.rpartition(".")
+    setattr(model.get_submodule(place), name, parameter)
+
+
+def _loaded_dtype(model: nn.Module, path: str, dtype: torch.dtype) -> torch.dtype:
+    """float32 for the few modules that transformers does not load in 16 bits (T5's `wo`)."""
+    kept = set(getattr(model, "_keep_in_fp32_modules_strict", None) or ())
+    if dtype is torch.float16:
+        kept |= set(getattr(model, "_keep_in_fp32_modules", None) or ())
+    sixteen = dtype in (torch.float16, torch.bfloat16)
+    return torch.float32 if sixteen and kept & set(path.split(".")) else dtype
 
 
 def align_tensors(model: nn.Module) -> None:

@@ -14,9 +14,10 @@ from transformers import PreTrainedModel
 
 from nlpcompress.core.plan import Plan
 from nlpcompress.errors import FormatError, VerificationError
-from nlpcompress.io import loader
+from nlpcompress.io import loader, packing
 from nlpcompress.io.format import Manifest, read_json, write_manifest
 from nlpcompress.io.load import open_model
+from nlpcompress.io.storage import Storage, check_storage, pack_folder
 from nlpcompress.io.swap import replacing
 from nlpcompress.models import structure
 from nlpcompress.models.examples import example_inputs
@@ -26,6 +27,7 @@ from nlpcompress.surgery.verify import floating_outputs
 LOADER_FILES = {
     "nlpcompress_loader.py": loader.__file__,
     "nlpcompress_structure.py": structure.__file__,
+    "nlpcompress_packing.py": packing.__file__,
 }
 
 UNCHANGED = Plan()
@@ -41,6 +43,7 @@ def save_model(  # noqa: PLR0913
     lineage: Mapping[str, Any] = NOTHING,
     extra_files: Mapping[str, str] = NOTHING,
     max_shard_size: str = "5GB",
+    storage: Storage = "dense",
 ) -> Path:
     """Write config, weights, processor and nlpcompress.json to the folder `out`, and return it.
 
@@ -49,17 +52,24 @@ def save_model(  # noqa: PLR0913
     `out`: its logits on example inputs must equal the model's to the last bit. Files in `out` that
     no earlier save wrote stay there. `lineage` is JSON; `extra_files` maps names to their text.
 
-    Raises `FormatError` when the folder cannot be written or the model not be described,
-    `VerificationError` when the reopened model computes something else.
+    With `storage` "bitmask" the body's weights are stored as a bit mask and their nonzeros where
+    that is smaller, with "bitmask-int8" as a bit mask, int8 values and a scale a row, which must
+    hold them exactly (`round_to_int8` makes it so). Opened again they are dense in memory.
+
+    Raises `FormatError` when the folder cannot be written, the model not be described or a weight
+    not be held, `ConfigError` for another `storage`, `VerificationError` when the reopened model
+    computes something else.
     """
+    check_storage(storage)
     out = Path(out).resolve()
     shapes = record_structure(model)
     with replacing(out) as folder:
         model.save_pretrained(folder, max_shard_size=max_shard_size)
         if processor is not None:
             processor.save_pretrained(folder)
-        if shapes:
-            _add_loader(folder)
+        packed = pack_folder(folder, model, storage)
+        if shapes or packed:
+            _add_loader(folder, packed)
         for name, text in extra_files.items():
             (folder / name).write_text(text, encoding="utf-8")
         files = tuple(path.name for path in folder.iterdir())
@@ -68,11 +78,14 @@ def save_model(  # noqa: PLR0913
     return out
 
 
-def _add_loader(folder: Path) -> None:
+def _add_loader(folder: Path, packed: Mapping[str, Any]) -> None:
     for name, source in LOADER_FILES.items():
         shutil.copyfile(source, folder / name)
     path = folder / "config.json"
     config = read_json(path) | {"auto_map": loader.AUTO_MAP}
+    if packed:
+        block = loader.StructureConfig(packing=dict(packed)).to_dict()
+        config["quantization_config"] = block | config.get("quantization_config", {})
     path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 

@@ -9,10 +9,12 @@ from nlpcompress.core.registry import Registry
 METHODS = Registry(
     "method",
     {
+        "at_init": "nlpcompress.methods.pruning.at_init:AtInit",
         "fine_tune": "nlpcompress.methods.fine_tune:FineTune",
         "head_gates": "nlpcompress.methods.pruning.head_gates:HeadGates",
         "head_importance": "nlpcompress.methods.pruning.head_importance:HeadImportance",
         "logits": "nlpcompress.methods.distillation.logits:LogitsDistillation",
+        "lottery_ticket": "nlpcompress.methods.pruning.lottery_ticket:LotteryTicket",
         "magnitude": "nlpcompress.methods.pruning.magnitude:Magnitude",
         "movement": "nlpcompress.methods.pruning.movement:Movement",
         "neuron_importance": "nlpcompress.methods.pruning.neuron_importance:NeuronImportance",

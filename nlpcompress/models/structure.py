@@ -64,7 +64,7 @@ def describe(model: nn.Module, config: Any = None) -> Structure:
     groups = _changed_groups(model, stock)
     if not changed and not groups:
         return {}
-    on_disk = _names_on_disk(model)
+    on_disk = names_on_disk(model)
     _check_saved(changed, on_disk)
     parts = {
         "shapes": {on_disk[name]: list(shape) for name, shape in changed.items()},
@@ -80,7 +80,7 @@ def build(model: nn.Module, structure: Structure) -> None:
     Tensors of the record that this class does not have are passed over: a folder saved with a
     task's head also opens as the bare model, and the other way round.
     """
-    find = _Names(model)
+    find = DiskNames(model)
     tensors = named_tensors(model)
     shapes = {find(name): shape for name, shape in structure.get("shapes", {}).items()}
     replace_tensors(
@@ -246,7 +246,7 @@ def _scale_recorded_heads(model: nn.Module, ratios: Mapping[str | None, list[int
             scale_heads(module, of_query, of_key)
 
 
-def _names_on_disk(model: nn.Module) -> dict[str, str]:
+def names_on_disk(model: nn.Module) -> dict[str, str]:
     """Name in the modules → on disk, of saved tensors that transformers does not merge or split."""
     saved = model.state_dict()
     tensors = {name: torch.empty(tensor.shape, device="meta") for name, tensor in saved.items()}
@@ -267,13 +267,13 @@ def _check_saved(changed: Mapping[str, Any], on_disk: Mapping[str, str]) -> None
         )
 
 
-class _Names:
+class DiskNames:
     """From a name on disk to the name in this model's modules, or `None`."""
 
     def __init__(self, model: nn.Module) -> None:
         self._prefix = f"{getattr(model, 'base_model_prefix', '')}."
         self._known = {name: name for name in named_tensors(model)}
-        self._known |= {disk: name for name, disk in _names_on_disk(model).items()}
+        self._known |= {disk: name for name, disk in names_on_disk(model).items()}
 
     def __call__(self, name: str) -> str | None:
         for spelling in (name, name.removeprefix(self._prefix), self._prefix + name):

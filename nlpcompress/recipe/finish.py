@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from nlpcompress.bench import Report, Row, environment, measure, write_report
+from nlpcompress.bench import Report, Row, density, environment, measure, write_report
 from nlpcompress.io.card import folder_card
 from nlpcompress.io.load import load_model_folder
 from nlpcompress.recipe.batches import bench_batches
@@ -98,11 +98,13 @@ class Stopwatch:
         self._begin = now
 
 
-def _costs(job: Job, folder: Path) -> dict[str, int]:
-    """What a saved model weighs, and what one pass of the last shape timed costs."""
+def _costs(job: Job, folder: Path) -> dict[str, Any]:
+    """What a saved model weighs, how dense it is, and what one pass of the last shape costs."""
     *_, batch = bench_batches(job.data, job.recipe.bench)
-    costs = measure(load_model_folder(folder), batch)
-    return {name: costs[name] for name in ("parameters", "size_bytes", "macs")}
+    model = load_model_folder(folder)
+    costs = measure(model, batch, folder)
+    counted = {name: costs[name] for name in ("parameters", "size_bytes", "macs")}
+    return {**counted, "density": density(model)}
 
 
 def _stages(job: Job) -> Iterator[dict[str, Any]]:

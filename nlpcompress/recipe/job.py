@@ -61,7 +61,9 @@ class Job:
     def description(self, after: int) -> dict[str, Any]:
         """All that the model after `after` stages depends on."""
         recipe = self.recipe.to_json()
+        packed = {"storage": recipe["storage"]} if self.is_packed(after) else {}
         return {
+            **packed,
             "nlpcompress": nlpcompress.__version__,
             "model": recipe["model"],
             "data": recipe["data"],
@@ -69,6 +71,10 @@ class Job:
             "seed": recipe["seed"],
             "stages": recipe["stages"][:after],
         }
+
+    def is_packed(self, after: int) -> bool:
+        """Whether the model after `after` stages is the result, and stored sparsely."""
+        return after == self.last and self.recipe.storage != "dense"
 
     @cached_property
     def _files(self) -> dict[str, str]:

@@ -93,6 +93,10 @@ class Recipe(Config):
     model: ModelConfig
     data: DataConfig
     stages: Annotated[tuple[StageConfig, ...], Field(strict=False)]
+    storage: Literal["dense", "bitmask", "bitmask-int8"] = Field(
+        "dense",
+        description="how the result's weights with zeros lie on disk; bitmask-int8 rounds them",
+    )
     evaluate: EvaluateConfig = EvaluateConfig()
     export: ExportConfig = ExportConfig()
     bench: BenchConfig = BenchConfig()

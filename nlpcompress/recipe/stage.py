@@ -15,6 +15,7 @@ from nlpcompress.bench.ledger import parameter_count
 from nlpcompress.core.method import Context, Method
 from nlpcompress.core.plan import Plan, plan_from_json
 from nlpcompress.io.save import save_model
+from nlpcompress.io.storage import round_to_int8
 from nlpcompress.methods.table import make_method
 from nlpcompress.models.examples import example_inputs
 from nlpcompress.recipe.arguments import training_arguments
@@ -23,7 +24,7 @@ from nlpcompress.recipe.launch import agreed, main_first
 from nlpcompress.recipe.schema import StageConfig
 from nlpcompress.recipe.source import named_teacher, start_model
 from nlpcompress.surgery.apply import apply_plan
-from nlpcompress.training import CompressionTrainer, last_checkpoint
+from nlpcompress.training import CompressionTrainer
 from nlpcompress.training.context import Batches
 
 logger = logging.getLogger(__name__)
@@ -84,9 +85,9 @@ def _train(
         methods=methods,
         teacher=teacher_of(job, methods, position),
     )
-    resumed = agreed(job.state, last_checkpoint(checkpoints))
+    resumed = agreed(job.state, trainer.last_checkpoint())
     if resumed:
-        logger.info("goes on from %s", Path(resumed).name)
+        logger.info("goes on from %s", Path(resumed).relative_to(checkpoints))
     trainer.train(resume_from_checkpoint=resumed)
     return trainer.state.log_history
 
@@ -121,6 +122,8 @@ def _finish(
     earlier = job.part(position).record
     assert earlier is not None, "a stage ran before the one in front of it"
     whole = plan_from_json(earlier["plan"]) + plan
+    if job.is_packed(position + 1) and job.recipe.storage == "bitmask-int8":
+        round_to_int8(model)
     _save(job, model, whole, after=position + 1)
     part = job.part(position + 1)
     part.finish(
@@ -161,4 +164,11 @@ def _save(job: Job, model: PreTrainedModel, plan: Plan, *, after: int) -> None:
         "seed": job.recipe.seed,
         "stages": [stage.to_json() for stage in stages],
     }
-    save_model(model, job.model_folder(after), processor=job.processor, plan=plan, lineage=lineage)
+    save_model(
+        model,
+        job.model_folder(after),
+        processor=job.processor,
+        plan=plan,
+        lineage=lineage,
+        storage=job.recipe.storage if job.is_packed(after) else "dense",
+    )

@@ -1,8 +1,9 @@
-"""Looks at a model and says what each position of an axis is worth. Leaves no trace."""
+"""Looks at a model and says what its positions and weights are worth. Leaves no trace."""
 
 from nlpcompress.scoring.empty import empty_positions
 from nlpcompress.scoring.examples import first_examples, on_device_of
 from nlpcompress.scoring.magnitude import magnitude_scores
+from nlpcompress.scoring.saliency import grasp_scores, snip_scores, synflow_scores
 from nlpcompress.scoring.taylor import Granularity, taylor_scores
 from nlpcompress.scoring.trace import no_trace, same_randomness
 
@@ -10,9 +11,12 @@ __all__ = [
     "Granularity",
     "empty_positions",
     "first_examples",
+    "grasp_scores",
     "magnitude_scores",
     "no_trace",
     "on_device_of",
     "same_randomness",
+    "snip_scores",
+    "synflow_scores",
     "taylor_scores",
 ]

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 IGNORED = -100
 
@@ -35,6 +36,11 @@ def example_scales(batch: Mapping[str, Tensor], *, shifted: bool = False) -> Ten
     counts = torch.ones_like(used) if used.is_floating_point() else (used != IGNORED)
     own = counts.reshape(len(labels), -1).sum(-1).float()
     return torch.where(own > 0, own.sum() / own.clamp(min=1), torch.zeros_like(own))
+
+
+def shifts_labels(model: nn.Module) -> bool:
+    """Whether each token's label is the next token. `loss_type` knows only some of these models."""
+    return type(model).__name__ in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values()
 
 
 def first_examples(

@@ -14,7 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from nlpcompress.errors import AxisError, DataError
-from nlpcompress.scoring.examples import batch_size, example_scales, on_device_of
+from nlpcompress.scoring.examples import (
+    batch_size,
+    example_scales,
+    on_device_of,
+    shifts_labels,
+)
 from nlpcompress.scoring.gates import AxisGates, gated
 from nlpcompress.scoring.trace import no_trace
 
@@ -72,7 +77,7 @@ def taylor_scores(
 def _mean_over_batches(
     model: nn.Module, gates: Sequence[AxisGates], batches: Iterable[Batch], *, together: bool
 ) -> dict[str, Tensor]:
-    shifted = getattr(model, "loss_type", None) == "ForCausalLM"
+    shifted = shifts_labels(model)
     totals: dict[str, Tensor] = {}
     examples = torch.zeros((), device=next(model.parameters()).device)
     for batch in batches:

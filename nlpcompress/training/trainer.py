@@ -1,6 +1,6 @@
 """A transformers Trainer that learns from objectives and a teacher, and cuts as methods decide."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from accelerate.utils import broadcast_object_list
 from torch import Tensor, nn
+from transformers.trainer_utils import TrainOutput
 
 from nlpcompress.core.method import Gates, Method, Objective, Step
 from nlpcompress.core.plan import Plan, plan_from_json
@@ -15,7 +16,9 @@ from nlpcompress.errors import DataError
 from nlpcompress.models.zeros import weights_with_zeros
 from nlpcompress.scoring import on_device_of, same_randomness
 from nlpcompress.surgery import apply_plan
+from nlpcompress.training.checkpoints import last_checkpoint
 from nlpcompress.training.context import Batches, make_context
+from nlpcompress.training.finished import StopWhenOver, TrainingIsOver
 from nlpcompress.training.gating import (
     AdvanceGates,
     KeepZeros,
@@ -30,6 +33,7 @@ from nlpcompress.training.objectives import (
     collect_objectives,
     weighted_sum,
 )
+from nlpcompress.training.rounds import RoundFolders, TrainingRounds, method_of_rounds
 from nlpcompress.training.safe_checkpoints import SafeCheckpointTrainer
 from nlpcompress.training.teacher import (
     accepts,
@@ -49,7 +53,8 @@ class CompressionTrainer(SafeCheckpointTrainer):
     accumulation steps: 8×1, 4×2 and 1×8 examples a step, on one process or more, are the same.
 
     The teacher stays in eval mode and is never wrapped, trained or saved. Checkpoints count only
-    when they are whole; `train(resume_from_checkpoint=True)` takes the last whole one.
+    when they are whole; `train(resume_from_checkpoint=True)` takes the last whole one. A method
+    that asks for several trainings gets them in `round-0`, `round-1`, … of `output_dir`.
 
         trainer = CompressionTrainer(model, args, train_dataset=data, methods=[method])
         trainer.train()
@@ -75,6 +80,7 @@ class CompressionTrainer(SafeCheckpointTrainer):
         self.teacher = teacher
         self.plan = Plan()
         self.gates: Gates | None = None
+        self._rounds: TrainingRounds | None = None
         self._meter = ObjectiveMeter()
         if teacher is not None:
             prepare_teacher(teacher, self.model, device=self.args.device)
@@ -118,14 +124,42 @@ class CompressionTrainer(SafeCheckpointTrainer):
         self._start_over_with(model)
         return model
 
-    def train(self, *args: Any, **kwargs: Any) -> Any:
+    def train(
+        self,
+        resume_from_checkpoint: str | bool | None = None,
+        trial: Any = None,
+        ignore_keys_for_eval: list[str] | None = None,
+    ) -> Any:
         """As `Trainer.train`, with the methods' gates on the model; they are gone afterwards.
 
-        Torn checkpoints are never resumed. Raises `FormatError`, and `ConfigError` when the
-        training is too short for a method's schedule.
+        Torn checkpoints are never resumed. With several rounds the result is that of the last, the
+        log that of all, each line with its `round`. Raises `FormatError`, and `ConfigError` when
+        the training is too short for a method's schedule.
         """
-        with self._zeros_kept(), self._gates_on():
-            return super().train(*args, **kwargs)
+        method = method_of_rounds(self.methods)
+        checkpoint = self._checkpoint(resume_from_checkpoint)
+
+        def once(start: str | None, then: Callable[[], None] | None = None) -> Any:
+            with self._gates_on():
+                output = self._train_from(start, trial, ignore_keys_for_eval)
+                if then is not None:
+                    then()
+            return output
+
+        with self._zeros_kept():
+            if method is None:
+                return once(checkpoint)
+            self._rounds = TrainingRounds(self, method)
+            try:
+                return self._rounds.run(checkpoint, once)
+            finally:
+                self._rounds = None
+
+    def last_checkpoint(self) -> str | None:
+        """What `train(resume_from_checkpoint=True)` goes on from; None when nothing is whole."""
+        if method_of_rounds(self.methods) is None:
+            return last_checkpoint(self.args.output_dir)
+        return RoundFolders(self.args.output_dir).last_checkpoint()
 
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:
         """As `Trainer`'s; in the middle of a training with the gates as they stand now."""
@@ -173,10 +207,29 @@ class CompressionTrainer(SafeCheckpointTrainer):
         return super().prediction_step(model, own, prediction_loss_only, ignore_keys)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """As `Trainer`'s; a training loss comes with its parts."""
+        """As `Trainer`'s; a training loss comes with its parts, a round with its number."""
         if "loss" in logs:
             logs.update(self._meter.drain(self.accelerator))
+        if self._rounds is not None:
+            logs["round"] = self._rounds.number
         super().log(logs, start_time)
+
+    def _train_from(self, checkpoint: str | None, *args: Any) -> Any:
+        """`Trainer.train`, but no step more than asked for when the checkpoint is of the last."""
+        callback = StopWhenOver()
+        self.add_callback(callback)
+        try:
+            return super().train(checkpoint, *args)
+        except TrainingIsOver:
+            if self.args.load_best_model_at_end and self.state.best_model_checkpoint:
+                self._load_best_model()
+            self.callback_handler.on_train_end(self.args, self.state, self.control)
+            return TrainOutput(self.state.global_step, 0.0, {})
+        finally:
+            self.remove_callback(callback)
+
+    def _checkpoint(self, asked: str | bool | None) -> str | None:
+        return super()._checkpoint((self.last_checkpoint() or True) if asked is True else asked)
 
     @contextmanager
     def _gates_on(self) -> Iterator[None]:

@@ -11,8 +11,9 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 
-from nlpcompress.io import save_model
+from nlpcompress.io import round_to_int8, save_model
 from nlpcompress.io.loader import METHOD, register
+from nlpcompress.models.weights import body_weights
 from nlpcompress.surgery import apply_plan
 from tests.families import FAMILIES
 
@@ -45,6 +46,54 @@ def folder(tmp_path_factory):
         expected = model(**inputs).logits
     save_file({**inputs, "expected": expected}, out / "expected.safetensors")
     return out
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory):
+    """A BERT of stock shapes with packed weights, and its dense weights beside the folder."""
+    model, inputs = FAMILIES["bert"]()
+    with torch.no_grad():
+        for weight in body_weights(model).values():
+            weight[weight.abs() < weight.abs().quantile(0.85)] = 0
+    round_to_int8(model)
+    out = save_model(model, tmp_path_factory.mktemp("models") / "m", storage="bitmask-int8")
+    with torch.no_grad():
+        expected = model(**inputs).logits
+    save_file({**inputs, "expected": expected}, out / "expected.safetensors")
+    save_file(model.state_dict(), out.parent / "dense.safetensors")
+    return out
+
+
+WEIGHTS = """
+dense = load_file(sys.argv[1] + "/../dense.safetensors")
+live = model.state_dict()
+print("names", sorted(dense) == sorted(live), "weights", all(map(torch.equal, *zip(*(
+    (dense[n], live[n]) for n in dense)))))
+model.save_pretrained(sys.argv[1] + "/../again")
+import json
+print("block", json.load(open(sys.argv[1] + "/../again/config.json")).get("quantization_config"))
+twin = type(model).from_pretrained(sys.argv[1] + "/../again").state_dict()
+print("twin", all(torch.equal(dense[n], twin[n]) for n in dense))
+"""
+EXACT = ("difference 0.0\n", "names True weights True\n", "block None\n", "twin True\n")
+
+
+def test_packed_weights_with_the_plugin_are_exact(packed, tmp_path):
+    done = read(packed, tmp_path, before="import nlpcompress", after=WEIGHTS)
+    assert [line for line in EXACT if line not in done.stdout] == [], done.stderr
+
+
+def test_packed_weights_without_the_plugin_are_exact_by_trust_remote_code(packed, tmp_path):
+    parts = {"before": ABSENT, "options": "trust_remote_code=True", "after": WEIGHTS}
+    done = read(packed, tmp_path, **parts)
+    assert [line for line in EXACT if line not in done.stdout] == [], done.stderr
+
+
+def test_packed_weights_without_either_fail_loudly(packed, tmp_path):
+    done = read(packed, tmp_path, before=ABSENT)
+    assert done.returncode != 0
+    assert "difference" not in done.stdout
+    assert "mismatch" in done.stderr
 
 
 def read(folder, cache, **parts):

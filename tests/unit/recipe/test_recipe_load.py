@@ -110,8 +110,8 @@ def test_defaults_are_filled_in():
             "stages.1",
             {"method": "fine_tune", "train": TRAIN},
             "stages.2.teacher: required: logits learns from the model before the first cut, and "
-            "neither this stage nor an earlier one cuts; put a stage that cuts before it, or name a "
-            "model id or folder",
+            "neither this stage nor an earlier one cuts; put a stage that cuts before it, or name "
+            "a model id or folder",
         ),
         (
             "stages.1.teacher",

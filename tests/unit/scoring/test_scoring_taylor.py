@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from transformers import GPT2Config, GPT2LMHeadModel
 
+from nlpcompress.axes import find_axes
 from nlpcompress.axes.axis import Tap
 from nlpcompress.errors import AxisError, DataError
 from nlpcompress.scoring import first_examples, taylor_scores
@@ -248,3 +250,18 @@ def test_first_examples_cuts_the_last_batch():
     assert [b["x"].tolist() for b in first_examples(batches, 6)] == [[0, 1, 2, 3], [4, 5]]
     assert [len(b["x"]) for b in first_examples(batches, 4)] == [4]
     assert [len(b["x"]) for b in first_examples(batches, None)] == [4, 4, 4]
+
+
+def test_language_models_count_the_labels_they_use():
+    """GPT-2 shifts its labels without a `loss_type` that says so: 1 and 4 count, not 2 and 5."""
+    torch.manual_seed(0)
+    config = GPT2Config(vocab_size=60, n_positions=16, n_embd=16, n_layer=1, n_head=2, n_inner=24)
+    model = GPT2LMHeadModel(config).eval()
+    ids = torch.randint(1, 60, (2, 5))
+    labels = torch.where(torch.tensor([[True] * 2 + [False] * 3, [True] * 5]), ids, -100)
+    batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": labels}
+    axes = [find_axes(model, {"input_ids": ids})["layers.0.heads"]]
+    together = taylor_scores(model, axes, [batch])
+    one_by_one = [{key: value[i : i + 1] for key, value in batch.items()} for i in range(2)]
+    apart = taylor_scores(model, axes, one_by_one)
+    assert torch.allclose(together["layers.0.heads"], apart["layers.0.heads"], rtol=1e-4)
