@@ -74,7 +74,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Rounds:
-    """Several trainings of one stage. Each after the first goes on from step `rewind_to` of it.
+    """Several trainings of one stage; those after the first go on from its step `rewind_to`.
 
     That is: with the weights, the optimizer, the schedule, the place in the data and the random
     state which the first training had then. With `keep_weights` the weights of the round before

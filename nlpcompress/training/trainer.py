@@ -18,7 +18,7 @@ from nlpcompress.scoring import on_device_of, same_randomness
 from nlpcompress.surgery import apply_plan
 from nlpcompress.training.checkpoints import last_checkpoint
 from nlpcompress.training.context import Batches, make_context
-from nlpcompress.training.finished import StopWhenOver, TrainingIsOver
+from nlpcompress.training.finished import NothingLeftError, StopWhenOver
 from nlpcompress.training.gating import (
     AdvanceGates,
     KeepZeros,
@@ -220,7 +220,7 @@ class CompressionTrainer(SafeCheckpointTrainer):
         self.add_callback(callback)
         try:
             return super().train(checkpoint, *args)
-        except TrainingIsOver:
+        except NothingLeftError:
             if self.args.load_best_model_at_end and self.state.best_model_checkpoint:
                 self._load_best_model()
             self.callback_handler.on_train_end(self.args, self.state, self.control)

@@ -232,7 +232,7 @@ def at_random_places(
 
 
 def open_places(model: nn.Module, weights: Tensors) -> dict[str, Tensor]:
-    """Bool masks: true but for zeros of the model that were there to stay, where `weights` are 0."""
+    """Bool masks of `weights`, false at zeros that were there to stay in the model."""
     lasting = weights_with_zeros(model)
     return {
         name: weight != 0 if name in lasting else torch.ones_like(weight, dtype=torch.bool)
