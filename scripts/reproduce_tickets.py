@@ -59,10 +59,10 @@ def parse_arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--rounds", type=int, default=14)
-    parser.add_argument("--prune", type=float, default=0.2)
+    parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--prune", type=float, default=0.4)
     parser.add_argument("--steps", type=int, default=240, help="of each training")
-    parser.add_argument("--rewind-to", type=int, default=20)
+    parser.add_argument("--rewind-to", type=int, default=0)
     parser.add_argument("--scope", default="matrix", choices=["matrix", "global"])
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--out", type=Path, default=Path("out/tickets"))

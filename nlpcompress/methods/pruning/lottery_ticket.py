@@ -91,7 +91,9 @@ class LotteryTicketConfig(Config):
         1.0, gt=0, description="weighs final against initial weights in large_init_large_final"
     )
     scope: Literal["global", "matrix"] = Field(
-        "global", description="the share goes from all matrices together, or from each of them"
+        "global",
+        description="the share goes from all matrices together, where small ones may lose all, or "
+        "from each of them",
     )
     control: Literal["none", "random_mask", "random_reinit"] = Field(
         "none",
@@ -173,16 +175,7 @@ class LotteryTicket(Method):
             gate_of[name].mask.copy_(mask.reshape(gate_of[name].mask.shape))
 
     def plan(self, model: nn.Module, ctx: Context) -> Plan:
-        """What is empty leaves; zeros that are left are there to stay.
-
-        Raises `PlanError` for a model that was not trained in rounds.
-        """
-        if not any(bool((weight == 0).any()) for weight in body_weights(model).values()):
-            raise PlanError(
-                "no weight of the body is 0: lottery_ticket prunes between its trainings, and this "
-                "model has not been trained with it; give the stage a train block, such as "
-                "train: {num_train_epochs: 1, learning_rate: 1.0e-3}"
-            )
+        """What is empty leaves; zeros that are left are there to stay."""
         return plan_for_zeros(model, ctx)
 
 

@@ -335,9 +335,14 @@ def test_checkpoints_of_all_rounds_stay_if_they_were_asked_for(tmp_path):
 
 
 def test_the_best_of_a_round_is_of_that_round(tmp_path):
-    """The whole network is best, and yet no round ends in its weights."""
+    """Before the rewind point the score (the loss itself) is best; no round may end there."""
     best = {"load_best_model_at_end": True, "eval_strategy": "steps", "eval_steps": 4}
-    ours = run(tmp_path, **best, metric_for_best_model="loss", learning_rate=2e-2)
+    score = {"metric_for_best_model": "loss", "greater_is_better": True}
+    method = make_method("lottery_ticket", {**TICKET, "rewind_to": 5})
+    ours = run(tmp_path, method, **best, **score)
+    first = json.loads((tmp_path / "rewind/checkpoint-5/trainer_state.json").read_text())
+    later = max(line["eval_loss"] for line in ours.state.log_history if line.get("eval_loss"))
+    assert first["best_metric"] == later
     assert Path(ours.state.best_model_checkpoint).parent.name == "round-2"
     counts = [int((w != 0).sum()) for w in body_weights(ours.model).values()]
     total = sum(w.numel() for w in body_weights(ours.model).values())
