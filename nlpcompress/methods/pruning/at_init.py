@@ -18,14 +18,12 @@ the weights; `snip` and `grasp`, `num_samples` labelled examples, one backward p
 one; no teacher; one training; one mask of the size of the weights.
 """
 
-import copy
 from collections.abc import Iterator, Mapping
 from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from transformers import PreTrainedModel
 
 from nlpcompress.core.config import Config
 from nlpcompress.core.method import Context, Method
@@ -34,13 +32,13 @@ from nlpcompress.errors import ConfigError, PlanError
 from nlpcompress.gates import FixedGate, GateSet
 from nlpcompress.gates.topk import keep_largest, keep_largest_of_all
 from nlpcompress.methods.pruning.gating import weight_places
+from nlpcompress.methods.pruning.redraw import redrawn
 from nlpcompress.methods.pruning.zeros import plan_for_zeros
 from nlpcompress.models.weights import body_weights
 from nlpcompress.models.zeros import weights_with_zeros
 from nlpcompress.scoring import (
     first_examples,
     grasp_scores,
-    same_randomness,
     snip_scores,
     synflow_scores,
 )
@@ -171,27 +169,8 @@ def shuffled(masks: Tensors, *, seed: int) -> dict[str, Tensor]:
 
 
 def draw_anew(model: nn.Module, *, seed: int) -> None:
-    """The model gets the weights of a new one of its config, of another seed than `seed` itself.
-
-    Raises `ConfigError` for a model that its config does not make.
-    """
-    if not isinstance(model, PreTrainedModel):
-        raise ConfigError(
-            f"control: reinit makes a new model of the config, but {type(model).__name__} is no "
-            "transformers model; use control: shuffle"
-        )
-    # A recipe's model may have been drawn with the very seed of its context.
-    other = int(torch.randint(2**31, (), generator=torch.Generator().manual_seed(seed)))
-    with same_randomness(other):
-        fresh = type(model)(copy.deepcopy(model.config)).state_dict()
-    own = model.state_dict()
-    changed = [n for n in own if n not in fresh or fresh[n].shape != own[n].shape]
-    if changed:
-        raise ConfigError(
-            f"control: reinit makes a new model of the config, whose '{changed[0]}' is not of the "
-            "shape that it has here, as the model was cut before; use control: shuffle"
-        )
-    model.load_state_dict(fresh)
+    """The model gets the weights of a new one of its config. Raises `ConfigError` as `redrawn`."""
+    model.load_state_dict(redrawn(model, model.state_dict(), seed=seed))
 
 
 def _scores(

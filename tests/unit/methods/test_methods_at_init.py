@@ -211,7 +211,7 @@ def test_a_model_is_drawn_anew_as_its_config_draws_it_but_not_as_its_own_seed_di
 
 
 def test_a_model_that_its_config_does_not_make_cannot_be_drawn_anew():
-    with pytest.raises(ConfigError, match="Chain is no transformers model; use control: shuffle"):
+    with pytest.raises(ConfigError, match="Chain is no transformers model; use another control"):
         draw_anew(Chain(nn.Linear(2, 2)), seed=0)
     model = tiny_bert()
     before = model.bert.encoder.layer[0].intermediate.dense
