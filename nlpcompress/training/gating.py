@@ -1,6 +1,6 @@
 """What gates and lasting zeros need of a training: their steps and their optimizer group."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,8 +12,10 @@ from nlpcompress.core.method import Context, Gates, Method, Progress
 from nlpcompress.errors import ConfigError
 
 
-def prepare_gates(methods: Sequence[Method], model: nn.Module, ctx: Context) -> Gates | None:
-    """Put the gates of the one method that has some on the model.
+def prepare_gates(
+    methods: Sequence[Method], model: nn.Module, context: Callable[[], Context]
+) -> Gates | None:
+    """Put the gates of the one method that has some on the model; only then a context is made.
 
     Raises `ConfigError` for two such methods.
     """
@@ -23,7 +25,7 @@ def prepare_gates(methods: Sequence[Method], model: nn.Module, ctx: Context) -> 
             f"{' and '.join(method.name for method in gating)} both put gates on the model; train "
             "with one of them, then with the other"
         )
-    return gating[0].prepare(model, ctx) if gating else None
+    return gating[0].prepare(model, context()) if gating else None
 
 
 def progress_of(state: TrainerState, args: TrainingArguments) -> Progress:

@@ -19,16 +19,6 @@ from nlpcompress.training.checkpoints import (
 class SafeCheckpointTrainer(Trainer):
     """Checkpoints get a marker when all of them is on the disk; older ones go only after that."""
 
-    def train(
-        self,
-        resume_from_checkpoint: str | bool | None = None,
-        trial: Any = None,
-        ignore_keys_for_eval: list[str] | None = None,
-    ) -> Any:
-        """As `Trainer.train`; torn checkpoints are never resumed (`FormatError`)."""
-        checkpoint = self._checkpoint(resume_from_checkpoint)
-        return super().train(checkpoint, trial, ignore_keys_for_eval)
-
     def _checkpoint(self, asked: str | bool | None) -> str | None:
         if not asked:
             return None

@@ -234,7 +234,7 @@ class CompressionTrainer(SafeCheckpointTrainer):
     @contextmanager
     def _gates_on(self) -> Iterator[None]:
         """Put gates on the model, move them with the steps, and make them part of the weights."""
-        prepared = prepare_gates(self.methods, self.model, self.context()) if self.methods else None
+        prepared = prepare_gates(self.methods, self.model, self.context)
         if prepared is None:
             yield
             return
