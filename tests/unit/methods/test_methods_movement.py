@@ -197,3 +197,31 @@ def test_the_body_leaves_embeddings_poolers_and_heads_out(family):
     assert names and not any("pooler" in name or "classifier" in name for name in names)
     output = model.get_output_embeddings()
     assert output is None or all(weight is not output.weight for weight in names.values())
+
+
+@pytest.mark.parametrize("places", [{}, {"block": [8, 8]}, {"scope": "global"}])
+def test_scores_that_start_at_magnitudes_first_keep_what_magnitude_keeps(places):
+    kept = {}
+    for method, config in (("movement", {"initial_score": "magnitude"}), ("magnitude", {})):
+        model, inputs = FAMILIES["bert"]()
+        with torch.no_grad():  # alike on average, as only within a matrix scores are magnitudes
+            for weight in body_weights(model).values():
+                weight.div_(weight.abs().mean())
+        gates = make_method(method, {**config, **places}).prepare(model, Context(inputs))
+        gates.advance(DONE)
+        kept[method] = {gate.places.covers[0].tensor: gate.mask for gate in gates.gates}
+    assert kept["movement"].keys() == kept["magnitude"].keys()
+    for name, mask in kept["movement"].items():
+        assert 0 < int(mask.sum()) < mask.numel() and torch.equal(mask, kept["magnitude"][name])
+
+
+@pytest.mark.parametrize("mask", ["topk", "threshold", "sigmoid", "l0"])
+def test_scores_that_start_at_magnitudes_are_1_on_average_and_open(mask):
+    model, inputs = FAMILIES["bert"]()
+    config = {"mask": mask, "initial_score": "magnitude", "final_lambda": 1.0}
+    gates = make_method("movement", {**config, "heads": True}).prepare(model, Context(inputs))
+    gates.advance(Progress(step=0, total=10, warmup=0))
+    model.eval()
+    for gate in gates.gates:
+        assert gate.scores.mean().item() == pytest.approx(1) and gate.scores.std() > 0
+        assert (gate() > 0).all()
