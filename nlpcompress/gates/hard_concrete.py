@@ -24,7 +24,7 @@ class HardConcrete(NamedTuple):
     def sample(self, log_alpha: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Random gates for training, of the shape of `log_alpha`, with gradients to it."""
         noise = torch.empty_like(log_alpha).uniform_(self.edge, 1 - self.edge, generator=generator)
-        logits = noise.log() - (-noise).log1p() + log_alpha
+        logits = noise.logit_() + log_alpha
         return self._stretched((logits / self.temperature).sigmoid())
 
     def value(self, log_alpha: Tensor) -> Tensor:

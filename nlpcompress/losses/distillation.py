@@ -1,8 +1,9 @@
 """Losses between the student's logits and the teacher's."""
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from nlpcompress.losses.reduction import at_least_float32, masked_mean
 
 
 def soft_target_loss(
@@ -22,10 +23,35 @@ def soft_target_loss(
     Source: Hinton et al. 2015, section 2; the factor T² keeps the gradients of soft and hard
     targets in proportion when the temperature changes. Sanh et al. 2019 (DistilBERT), `L_ce`.
     """
-    student = F.log_softmax(_at_least_float32(student_logits) / temperature, dim=-1)
-    teacher = F.log_softmax(_at_least_float32(teacher_logits.detach()) / temperature, dim=-1)
+    student = F.log_softmax(at_least_float32(student_logits) / temperature, dim=-1)
+    teacher = F.log_softmax(at_least_float32(teacher_logits.detach()) / temperature, dim=-1)
     divergence = F.kl_div(student, teacher, reduction="none", log_target=True).sum(-1)
-    return temperature**2 * _mean(divergence, mask)
+    return temperature**2 * masked_mean(divergence, mask)
+
+
+def soft_label_loss(
+    student_logits: Tensor,
+    teacher_logits: Tensor,
+    *,
+    temperature: float,
+    mask: Tensor | None = None,
+) -> Tensor:
+    """`temperature² · KL(teacher ‖ student)` where each label is a yes or no of its own, a scalar.
+
+    Logits `(…, C)` of independent labels (multi-label classification): the divergence of the two
+    Bernoulli distributions, averaged over the labels, as the task's binary cross-entropy is, and
+    over the rows of `mask`. Otherwise as `soft_target_loss`.
+
+    Source: Hinton et al. 2015, section 2, for each label.
+    """
+    student = at_least_float32(student_logits) / temperature
+    teacher = at_least_float32(teacher_logits.detach()) / temperature
+    chance = teacher.sigmoid()
+    # log σ(t) - log σ(s) and the same for "no", weighed with the teacher's chances of each.
+    yes = F.logsigmoid(teacher) - F.logsigmoid(student)
+    no = F.logsigmoid(-teacher) - F.logsigmoid(-student)
+    divergence = chance * yes + (1 - chance) * no
+    return temperature**2 * masked_mean(divergence.mean(-1), mask)
 
 
 def logits_mse(
@@ -36,18 +62,5 @@ def logits_mse(
     Source: Ba and Caruana 2014, equation 1 ("logit matching").
     Differs: the paper sums over the classes and halves; the mean does not grow with their number.
     """
-    difference = _at_least_float32(student_logits) - _at_least_float32(teacher_logits.detach())
-    return _mean(difference.square().mean(-1), mask)
-
-
-def _at_least_float32(values: Tensor) -> Tensor:
-    return values.to(torch.promote_types(values.dtype, torch.float32))
-
-
-def _mean(rows: Tensor, mask: Tensor | None) -> Tensor:
-    if mask is None:
-        return rows.mean()
-    counts = mask.bool()
-    # `where`, not a product: a padded row may hold an infinity, and 0 · inf is nan.
-    total = torch.where(counts, rows, torch.zeros_like(rows)).sum()
-    return total / counts.sum().clamp(min=1)
+    difference = at_least_float32(student_logits) - at_least_float32(teacher_logits.detach())
+    return masked_mean(difference.square().mean(-1), mask)

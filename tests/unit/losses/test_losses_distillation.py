@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from nlpcompress.losses import logits_mse, soft_target_loss
+from nlpcompress.losses import logits_mse, soft_label_loss, soft_target_loss
 
 
 def logits(*shape, seed=0, scale=3.0):
@@ -85,3 +85,20 @@ def test_mse_is_the_mean_over_rows_and_classes():
     mask = torch.tensor([[1, 0, 0]] * 4)
     expected = F.mse_loss(student[:, 0], teacher[:, 0])
     assert torch.allclose(logits_mse(student, teacher, mask=mask), expected)
+
+
+def test_labels_of_their_own_are_two_class_soft_targets_each():
+    """The mean over labels of KL between (σ(z), 1 - σ(z)), which is a softmax over (z, 0)."""
+    student, teacher = logits(6, 5).double(), logits(6, 5, seed=1).double()
+    loss = soft_label_loss(student, teacher, temperature=2.0)
+    two = [torch.stack([z, torch.zeros_like(z)], -1) for z in (student, teacher)]
+    assert loss == pytest.approx(float(by_hand(*two, 2.0)), abs=1e-12)
+
+
+def test_labels_of_their_own_with_certain_logits_padding_and_a_teacher():
+    student = torch.tensor([[80.0, -80.0], [torch.inf, torch.nan]], requires_grad=True)
+    teacher = torch.tensor([[-80.0, -80.0], [0.0, 0.0]], requires_grad=True)
+    loss = soft_label_loss(student, teacher, temperature=1.0, mask=torch.tensor([1, 0]))
+    loss.backward()
+    assert float(loss.detach()) == pytest.approx(40)  # 80 for the first label, 0 for the second
+    assert student.grad[0].tolist() == [pytest.approx(0.5), 0] and teacher.grad is None

@@ -1,0 +1,46 @@
+"""Losses between what student and teacher hold in between: hidden states and feature maps."""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from nlpcompress.losses.reduction import at_least_float32, masked_mean
+
+
+def hidden_mse(student: Tensor, teacher: Tensor, *, mask: Tensor | None = None) -> Tensor:
+    """Mean squared difference of hidden states `(…, D)`, over D and the rows of `mask`, a scalar.
+
+    `mask` `(…,)` is the attention mask for token states `(B, T, D)`. Widths that differ are made
+    equal before, by a learned projection. No gradient reaches the teacher; half precision is
+    computed in float32.
+
+    Source: Romero et al. 2015 (FitNets), equation 3; Jiao et al. 2020 (TinyBERT), equations 8, 9.
+    Differs: FitNets sums and halves; TinyBERT's code averages over padding, too.
+    """
+    difference = at_least_float32(student) - at_least_float32(teacher.detach())
+    return masked_mean(difference.square().mean(-1), mask)
+
+
+def hidden_cosine(student: Tensor, teacher: Tensor, *, mask: Tensor | None = None) -> Tensor:
+    """1 - cosine of the angle between hidden states `(…, D)`, averaged over the rows of `mask`.
+
+    Source: Sanh et al. 2019 (DistilBERT), section 3, `L_cos`, on the last hidden states.
+    """
+    own, target = at_least_float32(student), at_least_float32(teacher.detach())
+    return masked_mean(1 - F.cosine_similarity(own, target, dim=-1), mask)
+
+
+def attention_transfer(student: Tensor, teacher: Tensor) -> Tensor:
+    """Mean squared difference of two images' maps of activity `(B, C, H, W)`, a scalar.
+
+    An example's map is the mean over the channels of the squared features, flattened and divided by
+    its Euclidean norm; the numbers of channels may differ, H and W may not.
+
+    Source: Zagoruyko and Komodakis 2017, equation 2 with p = 2 and its code's `at_loss`, which
+    averages over places where the paper has the norm.
+    """
+    own, target = (at_least_float32(maps) for maps in (student, teacher.detach()))
+    return (_activity(own) - _activity(target)).square().mean()
+
+
+def _activity(maps: Tensor) -> Tensor:
+    return F.normalize(maps.square().mean(1).flatten(1), dim=1)
