@@ -6,16 +6,18 @@ The loss is `alpha_ce · T² · KL(teacher ‖ student) + alpha_task · task los
       config: {temperature: 2.0, alpha_ce: 0.5}
       train: {num_train_epochs: 3, learning_rate: 5.0e-5}
 
-Source: Hinton et al. 2015, section 2. Weights as in Sanh et al. 2019 and DistilBERT's
-`run_squad_w_distillation.py` (temperature 2, 0.5 and 0.5).
+Source: Hinton et al. 2015, section 2; Ba and Caruana 2014 for `loss: mse`. Weights as in Sanh et
+al. 2019 and DistilBERT's `run_squad_w_distillation.py` (temperature 2, 0.5 and 0.5).
 Differs: `alpha_ce` weighs the soft targets, as in DistilBERT; in other libraries `alpha` may weigh
-the labels. Token outputs count only where a label is set (not -100), or where attention is. A
-single output (regression) has no distribution: the squared difference stands in for it.
+the labels. Token outputs count only where a label is set (not -100), or where attention is; starts
+and ends of answers are never at padding. Labels that do not exclude each other are a distribution
+each. A single output (regression) has none: the squared difference stands in for it.
 Cost: data, labelled unless `alpha_task: 0`; a teacher of the same labels and vocabulary; one
 training; the teacher's weights and one forward pass of it a batch.
 """
 
-from typing import Any, ClassVar
+from functools import partial
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -23,8 +25,9 @@ from torch import Tensor, nn
 
 from nlpcompress.core.config import Config
 from nlpcompress.core.method import Context, Method, Objective, Step
-from nlpcompress.errors import ConfigError
-from nlpcompress.losses import logits_mse, soft_target_loss
+from nlpcompress.losses import logits_mse, soft_label_loss, soft_target_loss
+
+SPANS = ("start_logits", "end_logits")
 
 
 class LogitsConfig(Config):
@@ -34,6 +37,9 @@ class LogitsConfig(Config):
         2.0,
         gt=0,
         description="softens both distributions: logits are divided by it; 1 = as they are",
+    )
+    loss: Literal["kl", "mse"] = Field(
+        "kl", description="kl: of the softened distributions; mse: of the logits as they are"
     )
     alpha_ce: float = Field(0.5, ge=0, description="weight of the soft targets (not of the labels)")
     alpha_task: float | None = Field(
@@ -54,41 +60,49 @@ class LogitsDistillation(Method):
     needs_teacher: ClassVar[bool] = True
 
     def objectives(self, ctx: Context) -> tuple[Objective, ...]:
-        """`soft_targets` and `task`. Raises `ConfigError` for a multi-label teacher."""
-        _refuse_multi_label(ctx.teacher)
+        """`soft_targets` and `task`."""
+        config: LogitsConfig = self.config
+        softened = soft_label_loss if _labels_apart(ctx.teacher) else soft_target_loss
+        loss = partial(softened, temperature=config.temperature)
+        soft_targets = partial(answer_loss, loss=logits_mse if config.loss == "mse" else loss)
         return (
-            Objective("soft_targets", self.config.alpha_ce, self._soft_targets, needs_teacher=True),
-            Objective("task", self.config.task_weight, _task),
+            Objective("soft_targets", config.alpha_ce, soft_targets, needs_teacher=True),
+            Objective("task", config.task_weight, _task),
         )
 
-    def _soft_targets(self, step: Step) -> Tensor:
-        pairs = _pairs(step.outputs, step.teacher_outputs)
-        return torch.stack([self._difference(*pair, _mask(pair[0], step)) for pair in pairs]).mean()
 
-    def _difference(self, student: Tensor, teacher: Tensor, mask: Tensor | None) -> Tensor:
-        if student.shape[-1] == 1:
-            return logits_mse(student, teacher, mask=mask)
-        temperature = self.config.temperature
-        return soft_target_loss(student, teacher, temperature=temperature, mask=mask)
+def answer_loss(step: Step, loss: Any) -> Tensor:
+    """`loss(student, teacher, mask=)` of the answers of a batch; the mean of starts and ends."""
+    pairs = _pairs(step.outputs, step.teacher_outputs, step.inputs.get("attention_mask"))
+    return torch.stack([_difference(*pair, loss, _mask(pair[0], step)) for pair in pairs]).mean()
 
 
-def _refuse_multi_label(teacher: nn.Module | None) -> None:
+def _difference(student: Tensor, teacher: Tensor, loss: Any, mask: Tensor | None) -> Tensor:
+    single = student.shape[-1] == 1
+    return (logits_mse if single else loss)(student, teacher, mask=mask)
+
+
+def _labels_apart(teacher: nn.Module | None) -> bool:
     problem = getattr(getattr(teacher, "config", None), "problem_type", None)
-    if problem == "multi_label_classification":
-        raise ConfigError(
-            "logits: the teacher's problem_type is 'multi_label_classification', but soft targets "
-            "are one distribution over the labels; distil a single-label or a regression teacher"
-        )
+    return problem == "multi_label_classification"
 
 
 def _task(step: Step) -> Tensor:
     return step.task_loss
 
 
-def _pairs(student: Any, teacher: Any) -> list[tuple[Tensor, Tensor]]:
+def _pairs(student: Any, teacher: Any, attention: Tensor | None) -> list[tuple[Tensor, Tensor]]:
     """The logits to compare; question answering has two, of starts and of ends."""
-    names = ("logits",) if "logits" in student else ("start_logits", "end_logits")
-    return [(student[name], teacher[name]) for name in names]
+    if "logits" in student:
+        return [(student["logits"], teacher["logits"])]
+    return [(_unpadded(student[n], attention), _unpadded(teacher[n], attention)) for n in SPANS]
+
+
+def _unpadded(logits: Tensor, attention: Tensor | None) -> Tensor:
+    """Logits of places `(B, T)`, as low as can be at padding."""
+    if attention is None:
+        return logits
+    return logits.masked_fill(attention == 0, torch.finfo(logits.dtype).min)
 
 
 def _mask(logits: Tensor, step: Step) -> Tensor | None:

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from nlpcompress.core.method import Context, Step
 from nlpcompress.errors import ConfigError, UnknownNameError
-from nlpcompress.losses import soft_target_loss
+from nlpcompress.losses import soft_label_loss, soft_target_loss
 from nlpcompress.methods import METHODS, make_method
 
 NOTHING = Context({})
@@ -65,10 +65,28 @@ def test_question_answering_averages_starts_and_ends():
     assert torch.allclose(soft(step(student, teacher)), sum(parts) / 2)
 
 
-def test_multi_label_teachers_are_refused():
-    teacher = SimpleNamespace(config=SimpleNamespace(problem_type="multi_label_classification"))
-    with pytest.raises(ConfigError, match=r"logits: .*multi_label_classification.*single-label"):
-        make_method("logits", {}).objectives(Context({}, teacher=teacher))
+def test_answers_are_never_at_padding():
+    names = ("start_logits", "end_logits")
+    student, teacher = ({name: torch.randn(2, 5) for name in names} for _ in range(2))
+    short = [{name: logits[:, :3] for name, logits in out.items()} for out in (student, teacher)]
+    attention = torch.tensor([[1, 1, 1, 0, 0]] * 2)
+    padded = soft(step(student, teacher, {"attention_mask": attention}))
+    assert padded.item() == pytest.approx(soft(step(*short)).item())
+
+
+def test_labels_that_do_not_exclude_each_other_are_a_distribution_each():
+    config = SimpleNamespace(problem_type="multi_label_classification")
+    student, teacher = ({"logits": torch.randn(6, 3)} for _ in range(2))
+    ctx = Context({}, teacher=SimpleNamespace(config=config))
+    objective, _ = make_method("logits", {}).objectives(ctx)
+    expected = soft_label_loss(student["logits"], teacher["logits"], temperature=2.0)
+    assert torch.equal(objective.loss(step(student, teacher)), expected)
+
+
+def test_logits_themselves_may_be_matched():
+    student, teacher = ({"logits": torch.randn(6, 3)} for _ in range(2))
+    expected = F.mse_loss(student["logits"], teacher["logits"])
+    assert torch.allclose(soft(step(student, teacher), loss="mse"), expected)
 
 
 def test_fine_tuning_is_nothing_but_the_task():
