@@ -46,8 +46,8 @@ METHODS = {
 }
 """The method, what its level sets, and the rest of its config; `from zero` is as published."""
 PENALTIES = {
-    "soft movement": (10.0, 30.0, 100.0, 300.0, 1000.0),
-    "l0": (3.0, 10.0, 30.0, 100.0, 300.0),
+    "soft movement": (5e3, 1.5e4, 4e4, 8e4, 3e5),
+    "l0": (4e2, 1e3, 3e3, 6e3, 2e4),
 }
 TEACHER = {"steps": 500, "batch": 32, "learning_rate": 5e-5, "dropout": 0.1}
 TASK = "text-classification"
