@@ -10,6 +10,7 @@ METHODS = Registry(
     "method",
     {
         "at_init": "nlpcompress.methods.pruning.at_init:AtInit",
+        "features": "nlpcompress.methods.distillation.features:FeatureDistillation",
         "fine_tune": "nlpcompress.methods.fine_tune:FineTune",
         "head_gates": "nlpcompress.methods.pruning.head_gates:HeadGates",
         "head_importance": "nlpcompress.methods.pruning.head_importance:HeadImportance",

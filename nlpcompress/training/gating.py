@@ -1,6 +1,6 @@
 """What gates and lasting zeros need of a training: their steps and their optimizer group."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -8,24 +8,73 @@ import torch
 from torch import Tensor, nn
 from transformers import TrainerCallback, TrainerState, TrainingArguments
 
-from nlpcompress.core.method import Context, Gates, Method, Progress
+from nlpcompress.core.method import Context, Gates, Method, Objective, Progress
 from nlpcompress.errors import ConfigError
 
 
 def prepare_gates(
     methods: Sequence[Method], model: nn.Module, context: Callable[[], Context]
 ) -> Gates | None:
-    """Put the gates of the one method that has some on the model; only then a context is made.
+    """Put what the methods train beside the weights on the model; only then a context is made.
 
-    Raises `ConfigError` for two such methods.
+    Raises `ConfigError` when two methods put gates on the weights, or one of several trains in
+    rounds; the model is then as it was.
     """
-    gating = [method for method in methods if type(method).prepare is not Method.prepare]
+    preparing = [method for method in methods if type(method).prepare is not Method.prepare]
+    gating = [method for method in preparing if method.cuts]
     if len(gating) > 1:
         raise ConfigError(
-            f"{' and '.join(method.name for method in gating)} both put gates on the model; train "
-            "with one of them, then with the other"
+            f"{_names(gating)} both put gates on the model; train with one of them, then with the "
+            "other"
         )
-    return gating[0].prepare(model, context()) if gating else None
+    if len(preparing) > 1 and any(method.rounds.trainings > 1 for method in preparing):
+        raise ConfigError(
+            f"{_names(preparing)} cannot share a training, as one of them asks for several; train "
+            "with one, then with the other"
+        )
+    prepared: list[Gates] = []
+    try:
+        for method in preparing:
+            made = method.prepare(model, context())
+            prepared += [made] if made is not None else []
+    except BaseException:
+        _close(prepared)
+        raise
+    return AllGates(prepared) if len(prepared) > 1 else next(iter(prepared), None)
+
+
+class AllGates(nn.Module):
+    """What several methods train beside the weights, as one."""
+
+    def __init__(self, parts: Sequence[Gates]) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(parts)
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Of all of them, in the order of the methods."""
+        return [group for part in self.parts for group in part.parameter_groups()]
+
+    def objectives(self) -> tuple[Objective, ...]:
+        """Of all of them."""
+        return tuple(objective for part in self.parts for objective in part.objectives())
+
+    def advance(self, progress: Progress) -> None:
+        """All of them."""
+        for part in self.parts:
+            part.advance(progress)
+
+    def close(self) -> None:
+        """All of them, the last first."""
+        _close(self.parts)
+
+
+def _close(prepared: Iterable[Gates]) -> None:
+    for part in reversed(list(prepared)):
+        part.close()
+
+
+def _names(methods: Sequence[Method]) -> str:
+    return " and ".join(method.name for method in methods)
 
 
 def progress_of(state: TrainerState, args: TrainingArguments) -> Progress:

@@ -1,6 +1,5 @@
 """The teacher of a training: checked against the student, frozen, and run without gradients."""
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ from transformers import PreTrainedModel
 
 from nlpcompress.core.method import Method
 from nlpcompress.errors import ConfigError
+from nlpcompress.models.inputs import accepts
 
 
 def prepare_teacher(teacher: nn.Module, student: nn.Module, *, device: torch.device) -> nn.Module:
@@ -43,22 +43,6 @@ def teacher_runner(teacher: nn.Module, label_names: Sequence[str]) -> Callable[[
             return teacher(**known)
 
     return run
-
-
-def accepts(model: nn.Module, name: str) -> bool:
-    """Whether the model's `forward` takes an input of that name.
-
-    The open `**kwargs` of transformers' models do not count: they pass unknown names on in silence.
-    """
-    parameters = inspect.signature(model.forward).parameters
-    takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    return name in parameters or (takes_all and not isinstance(model, PreTrainedModel))
-
-
-def input_names(model: nn.Module) -> list[str]:
-    """Names of the inputs that the model's `forward` spells out."""
-    parameters = inspect.signature(model.forward).parameters.values()
-    return [p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
 
 
 def _check_apart(teacher: nn.Module, student: nn.Module) -> None:

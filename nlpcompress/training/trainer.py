@@ -13,6 +13,7 @@ from transformers.trainer_utils import TrainOutput
 from nlpcompress.core.method import Gates, Method, Objective, Step
 from nlpcompress.core.plan import Plan, plan_from_json
 from nlpcompress.errors import DataError
+from nlpcompress.models.inputs import accepts, input_names
 from nlpcompress.models.zeros import weights_with_zeros
 from nlpcompress.scoring import on_device_of, same_randomness
 from nlpcompress.surgery import apply_plan
@@ -35,13 +36,7 @@ from nlpcompress.training.objectives import (
 )
 from nlpcompress.training.rounds import RoundFolders, TrainingRounds, method_of_rounds
 from nlpcompress.training.safe_checkpoints import SafeCheckpointTrainer
-from nlpcompress.training.teacher import (
-    accepts,
-    input_names,
-    prepare_teacher,
-    require_teacher,
-    teacher_runner,
-)
+from nlpcompress.training.teacher import prepare_teacher, require_teacher, teacher_runner
 
 
 class CompressionTrainer(SafeCheckpointTrainer):

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -74,7 +75,12 @@ def metadata(path):
         return file.metadata()
 
 
+def losses(path, name):
+    return [line[name] for line in json.loads(metadata(path)["losses"])]
+
+
 # Adam would hide a wrong scale of the loss, and clipping too; plain SGD shows it.
+MOVEMENT = {"heads": True, "final_threshold": 0.5, "final_warmup": 0, "initial_warmup": 0}
 SENSITIVE = {"optim": "sgd", "learning_rate": 0.5, "max_grad_norm": 0.0, "max_steps": 6}
 
 
@@ -106,10 +112,24 @@ def test_two_processes_are_one_with_the_same_global_batch(tmp_path):
     assert metadata(single)["processes"] == "1" and metadata(double)["processes"] == "2"
     assert distance(load_file(single), load_file(double)) < 1e-6
     assert distance(load_file(single), weights(tiny_bert())) > 1e-2
-    logged = [json.loads(metadata(path)["loss_soft_targets"]) for path in (single, double)]
+    logged = [losses(path, "loss_soft_targets") for path in (single, double)]
     assert logged[0] == pytest.approx(logged[1], abs=1e-5)
     assert last_checkpoint(two / "run").endswith("checkpoint-6")
     assert (two / "run" / "checkpoint-6" / "rng_state_1.pth").exists()
+
+
+def test_projections_learn_the_same_on_two_processes(tmp_path):
+    """They are the students' of all processes, though they run outside of the model's forward."""
+    match = {"loss": "mse", "layers": "uniform", "proj": "linear"}
+    config = {"intermediate_matches": [match], "proj_learning_rate": 0.5}
+    values = {**SENSITIVE, "methods": json.dumps({"features": config, "movement": MOVEMENT})}
+    paths = []
+    for name, size, start in (("one", 8, alone), ("two", 4, partial(together, processes=2))):
+        (tmp_path / name).mkdir()
+        paths.append(start(tmp_path / name, **values, per_device_train_batch_size=size))
+    assert distance(*map(load_file, paths)) < 1e-6
+    one, two = (losses(path, "loss_hidden_mse") for path in paths)
+    assert one == pytest.approx(two, abs=1e-6) and one[-1] < 0.9 * one[0]
 
 
 SAVING = {

@@ -39,6 +39,7 @@ def main():
     own = argparse.ArgumentParser()
     own.add_argument("--weights", required=True)
     own.add_argument("--dropout", type=float, default=0.0)
+    own.add_argument("--methods", type=json.loads, default={"logits": {}})
     own.add_argument("--kill_step", type=int)
     own.add_argument("--kill_save", type=int)
     mine, theirs = own.parse_known_args()
@@ -48,7 +49,7 @@ def main():
         model,
         args,
         train_dataset=Examples(48),
-        methods=[make_method("logits", {})],
+        methods=[make_method(name, config) for name, config in mine.methods.items()],
         teacher=teacher_of(model),
         callbacks=[KillAtStep(mine.kill_step)],
     )
@@ -57,9 +58,7 @@ def main():
     if trainer.is_world_process_zero():
         metadata = {
             "processes": str(trainer.accelerator.num_processes),
-            "loss_soft_targets": json.dumps(
-                [line["loss_soft_targets"] for line in trainer.state.log_history if "loss" in line]
-            ),
+            "losses": json.dumps([line for line in trainer.state.log_history if "loss" in line]),
         }
         state = {name: value.contiguous() for name, value in trainer.model.state_dict().items()}
         save_file(state, mine.weights, metadata=metadata)

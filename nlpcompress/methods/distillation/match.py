@@ -1,0 +1,66 @@
+"""One line of `intermediate_matches`: which features are compared, where, and how."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from nlpcompress.core.config import Config
+from nlpcompress.methods.distillation.layer_maps import LAYER_MAPS
+
+Feature = Literal["hidden", "attention", "queries", "keys", "values"]
+Loss = Literal["mse", "cosine", "kl", "relation_distance", "relation_angle", "attention_transfer"]
+LOSSES = {
+    "hidden": ("mse", "cosine", "relation_distance", "relation_angle", "attention_transfer"),
+    "attention": ("mse", "kl"),
+    "queries": ("kl",),
+    "keys": ("kl",),
+    "values": ("kl",),
+}
+
+
+class Match(Config):
+    """One kind of feature, at one layer or several, and how it is compared."""
+
+    feature: Feature = Field("hidden", description="what is compared")
+    loss: Loss = Field("mse", description="how; queries, keys and values by their relations (kl)")
+    layer_S: int | str | None = Field(  # noqa: N815 (the field's word)
+        None, description="the student's layer from 1, or the path of a module"
+    )
+    layer_T: int | str | None = Field(  # noqa: N815
+        None, description="the teacher's layer from 1, or the path of a module"
+    )
+    layers: Literal["uniform", "last"] | None = Field(
+        None, description="instead of both: every layer of the student, each with one of the other"
+    )
+    weight: float = Field(1.0, gt=0, description="in the training loss")
+    proj: Literal["linear"] | None = Field(
+        None, description="linear: project the student's states to the teacher's width"
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Match":
+        explicit = (self.layer_S is not None, self.layer_T is not None)
+        if any(explicit) != all(explicit) or (self.layers is not None) == any(explicit):
+            raise ValueError("give layer_S and layer_T, or layers: uniform or last, and not both")
+        if self.loss not in LOSSES[self.feature]:
+            raise ValueError(
+                f"loss: {self.loss} is not for feature: {self.feature}; choose one of "
+                f"{', '.join(LOSSES[self.feature])}"
+            )
+        paths = any(isinstance(layer, str) for layer in (self.layer_S, self.layer_T))
+        if self.feature != "hidden" and (self.proj or paths):
+            raise ValueError(f"proj and paths of modules are for hidden, not for {self.feature}")
+        return self
+
+    @property
+    def name(self) -> str:
+        """In logs."""
+        return f"{self.feature}_{self.loss}"
+
+    def pairs(self, student_depth: int, teacher_depth: int) -> list[tuple[int | str, int | str]]:
+        """The student's places, each with the teacher's. Raises `ConfigError` as layer maps do."""
+        if self.layers is None:
+            assert self.layer_S is not None and self.layer_T is not None
+            return [(self.layer_S, self.layer_T)]
+        first = 0 if self.feature == "hidden" else 1
+        return list(LAYER_MAPS[self.layers](student_depth, teacher_depth, first=first))
