@@ -197,6 +197,7 @@ def train(
         data_collator=data.collate,
         methods=methods,
         teacher=teacher,
+        teacher_cache=None if teacher is None else arguments.out / "answers",
     )
     trainer.train()
 

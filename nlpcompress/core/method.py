@@ -130,13 +130,15 @@ class Method:
     """A way to compress: a subclass overrides the verbs it needs. None changes the model's shape.
 
     A method is built from its `Config`, kept unchanged as `config`. `cuts` says that its plan makes
-    the model smaller or sparser; what it needs is checked before any work.
+    the model smaller or sparser; what it needs is checked before any work: `looks_inside` means the
+    teacher itself, as it runs, and not only its answers.
     """
 
     name: ClassVar[str]
     Config: ClassVar[type[Config]]
     cuts: ClassVar[bool] = False
     needs_teacher: ClassVar[bool] = False
+    looks_inside: ClassVar[bool] = False
     needs_batches: ClassVar[bool] = False
 
     def __init__(self, config: Any) -> None:

@@ -37,6 +37,7 @@ except ImportError:
 METHOD = "nlpcompress"
 FORMAT_VERSION = 1
 ALIGNMENT = 64  # bytes, as torch's CPU allocator has it
+ATTACHED = "compression_"  # what a training hangs on a model, by the start of its name
 AUTO_MAP = {"AutoConfig": "nlpcompress_loader.ConfigShim"}
 
 Recipe = dict[str, Any]
@@ -116,8 +117,12 @@ class StructureQuantizer(HfQuantizer):
     def get_state_dict_and_metadata(
         self, model: nn.Module, safe_serialization: bool = True
     ) -> tuple[None, dict[str, str]]:
-        """Called first by `save_pretrained`: the record must fit the model as it is now."""
-        self.quantization_config.structure = describe(model)
+        """Called first by `save_pretrained`: the record must fit the model as it is now.
+
+        In a training, with modules attached that no config makes, the shapes are those of before.
+        """
+        if not any(name.startswith(ATTACHED) for name, _ in model.named_children()):
+            self.quantization_config.structure = describe(model)
         return None, {}
 
     def update_dtype(self, dtype: Any) -> Any:

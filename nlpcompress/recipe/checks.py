@@ -118,6 +118,21 @@ def _stage(stage: Values, where: str, *, cut_before: bool) -> Iterator[str]:
         yield from _also(other, f"{where}.also.{position}", trains=train is not None)
     methods = [name, *(other.get("method") for _, other in beside)]
     yield from _teacher(methods, stage.get("teacher"), where, cut_before=cut_before)
+    if stage.get("cache_teacher") is True:
+        yield from _answers(methods, f"{where}.cache_teacher")
+
+
+def _answers(methods: Sequence[object], where: str) -> Iterator[str]:
+    """Stored answers must be what the methods learn from."""
+    known = [METHODS.load(name) for name in methods if name in METHODS]
+    if not any(method.needs_teacher for method in known):
+        yield f"{where}: no method of this stage learns from a teacher; leave it out"
+    for method in known:
+        if method.looks_inside:
+            yield (
+                f"{where}: {method.name} looks into the teacher while it runs, and its answers "
+                "are not enough; leave it out"
+            )
 
 
 def _config(name: str, config: object, where: str) -> Iterator[str]:

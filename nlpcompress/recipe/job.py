@@ -18,11 +18,12 @@ from nlpcompress.recipe.fingerprint import file_hashes
 from nlpcompress.recipe.roles import first_cut
 from nlpcompress.recipe.schema import Recipe
 from nlpcompress.recipe.source import start_processor
-from nlpcompress.recipe.workspace import Part, Workspace
+from nlpcompress.recipe.workspace import PARTS, Part, Workspace
 
 logger = logging.getLogger(__name__)
 MODEL = "model"
 """The folder of the finished model inside a part."""
+ANSWERS = "answers"
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,11 @@ class Job:
     def part(self, after: int) -> Part:
         """Where the model after `after` stages lies."""
         return self.workspace.part(self.description(after))
+
+    @property
+    def answers(self) -> Path:
+        """Where answers of teachers are stored."""
+        return self.workspace.out / PARTS / ANSWERS
 
     def model_folder(self, after: int) -> Path:
         """The saved model after `after` stages."""

@@ -49,6 +49,10 @@ class StageConfig(MethodConfig):
         description="model id or folder to learn from; by default the model as it was before the "
         "first cut of the recipe",
     )
+    cache_teacher: bool = Field(
+        False,
+        description="store the teacher's answers to the training examples once; steps read them",
+    )
 
 
 class EvaluateConfig(Config):

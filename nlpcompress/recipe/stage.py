@@ -84,6 +84,7 @@ def _train(
         data_collator=job.data.collate,
         methods=methods,
         teacher=teacher_of(job, methods, position),
+        teacher_cache=job.answers if job.recipe.stages[position].cache_teacher else None,
     )
     resumed = agreed(job.state, trainer.last_checkpoint())
     if resumed:

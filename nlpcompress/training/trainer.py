@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -36,7 +37,9 @@ from nlpcompress.training.objectives import (
 )
 from nlpcompress.training.rounds import RoundFolders, TrainingRounds, method_of_rounds
 from nlpcompress.training.safe_checkpoints import SafeCheckpointTrainer
+from nlpcompress.training.stored_teacher import CollateNumbered, Numbered
 from nlpcompress.training.teacher import prepare_teacher, require_teacher, teacher_runner
+from nlpcompress.training.teacher_answers import require_answers, store_answers
 
 
 class CompressionTrainer(SafeCheckpointTrainer):
@@ -55,8 +58,11 @@ class CompressionTrainer(SafeCheckpointTrainer):
         trainer.train()
         model = trainer.compress()
 
-    Raises `ConfigError` when a method needs a teacher and there is none, or teacher and student do
-    not fit together.
+    With `teacher_cache` the teacher answers the training examples once, into that folder or from
+    it, and steps read its answers: no forward pass of it, and no room for it on the device.
+
+    Raises `ConfigError` when a method needs a teacher and there is none, teacher and student do
+    not fit together, or answers cannot be stored.
     """
 
     def __init__(
@@ -64,6 +70,7 @@ class CompressionTrainer(SafeCheckpointTrainer):
         *args: Any,
         methods: Sequence[Method] = (),
         teacher: nn.Module | None = None,
+        teacher_cache: str | Path | None = None,
         **kwargs: Any,
     ) -> None:
         require_teacher(methods, teacher)
@@ -79,6 +86,8 @@ class CompressionTrainer(SafeCheckpointTrainer):
         self._meter = ObjectiveMeter()
         if teacher is not None:
             prepare_teacher(teacher, self.model, device=self.args.device)
+        if teacher_cache is not None:
+            self._learn_from_answers(Path(teacher_cache))
 
     @cached_property
     def objectives(self) -> tuple[Objective, ...]:
@@ -320,6 +329,24 @@ class CompressionTrainer(SafeCheckpointTrainer):
         super()._set_signature_columns_if_needed()
         if missing and self.teacher is not None:
             self._signature_columns += sorted(self._for_teacher_only)
+
+    def _learn_from_answers(self, folder: Path) -> None:
+        """Put the teacher's stored answers in its place."""
+        require_answers(self.methods, self.teacher, self.train_dataset)
+        with self.args.main_process_first(local=False, desc="teacher's answers"):
+            stored = store_answers(
+                self.teacher,
+                self.train_dataset,
+                self._get_collator_with_removed_columns(self.data_collator),
+                folder,
+                batch_size=self.args.eval_batch_size,
+                label_names=self.label_names,
+            )
+        self.teacher = stored.to(self.args.device).eval()
+        self.train_dataset = Numbered(self.train_dataset)
+        self.data_collator = CollateNumbered(self.data_collator)
+        self._signature_columns = None
+        self.__dict__.pop("_for_teacher_only", None)
 
     def _agreed(self, plan: Plan) -> Plan:
         """The main process's plan, on every process."""

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from safetensors.torch import load_file
 
@@ -98,6 +99,17 @@ def test_distillation_learns_from_that_very_model(finished):
     fine_tuned = load_file(job.model_folder(1) / "model.safetensors")
     assert all(teacher[name].equal(tensor) for name, tensor in fine_tuned.items())
     assert teacher_of(job, [make_method("fine_tune", {})], 0) is None
+
+
+def test_answers_of_the_teacher_are_stored_once_and_learnt_from(finished, tmp_path):
+    """The same weights as with the teacher itself, up to the last bits of its batches."""
+    out = Path(shutil.copytree(finished, tmp_path / "result"))
+    command = ["run", "smoke/logits", f"out={out}", "stages.2.cache_teacher=true", *QUICK]
+    assert main(command) == 0
+    assert len(list((out / ".stages" / "answers").glob("*.safetensors"))) == 1
+    live, stored = (load_file(folder / "model.safetensors") for folder in (finished, out))
+    assert live.keys() == stored.keys()
+    assert all(torch.allclose(live[name], stored[name], atol=1e-4) for name in live)
 
 
 def test_a_finished_run_is_skipped_and_a_changed_one_is_not(result, capsys):

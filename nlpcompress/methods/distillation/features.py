@@ -52,6 +52,7 @@ class FeatureDistillation(Method):
     name: ClassVar[str] = "features"
     Config: ClassVar[type[FeaturesConfig]] = FeaturesConfig
     needs_teacher: ClassVar[bool] = True
+    looks_inside: ClassVar[bool] = True
 
     def prepare(self, model: nn.Module, ctx: Context) -> FeatureMatching:
         """Hooks on both models, and projections where widths differ.

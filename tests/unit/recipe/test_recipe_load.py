@@ -38,7 +38,8 @@ def test_defaults_are_filled_in():
     assert recipe.seed == 0
     assert recipe.stages[1].config["keep"] == 0.5
     assert recipe.stages[1].config["min_keep"] == 1
-    assert recipe.stages[2].config == {"temperature": 3.0, "alpha_ce": 0.5, "alpha_task": None}
+    defaults = {"alpha_ce": 0.5, "alpha_task": None, "loss": "kl"}
+    assert recipe.stages[2].config == {"temperature": 3.0, **defaults}
     assert parse_recipe(recipe.to_json()) == recipe
 
 
@@ -119,6 +120,16 @@ def test_defaults_are_filled_in():
             "stages.1.teacher: head_importance does not learn from a teacher; leave it out",
         ),
         (
+            "stages.1.cache_teacher",
+            True,
+            "stages.1.cache_teacher: no method of this stage learns from a teacher; leave it out",
+        ),
+        (
+            "stages.2",
+            {"method": "features", "train": TRAIN, "cache_teacher": True},
+            "stages.2.cache_teacher: features looks into the teacher while it runs, and its",
+        ),
+        (
             "evaluate.metrics",
             ["accurracy"],
             "evaluate.metrics.0: unknown metric 'accurracy'; did you mean 'accuracy'?",
@@ -147,7 +158,12 @@ def test_a_stage_may_teach_with_several_methods():
     stage = {**PRUNE, "also": [{"method": "logits", "config": {"alpha_ce": 0.9}}]}
     recipe = parse_recipe(_with("stages", [GOOD["stages"][0], stage]))
     (other,) = recipe.stages[1].also
-    assert other.config == {"temperature": 2.0, "alpha_ce": 0.9, "alpha_task": None}
+    assert other.config == {
+        "temperature": 2.0,
+        "alpha_ce": 0.9,
+        "alpha_task": None,
+        "loss": "kl",
+    }
     assert parse_recipe(recipe.to_json()) == recipe
 
 

@@ -3,8 +3,10 @@
 import pytest
 import torch
 
+from nlpcompress.core.plan import plan_from_json
 from nlpcompress.errors import ConfigError
 from nlpcompress.methods import make_method
+from nlpcompress.surgery import apply_plan
 from nlpcompress.training import CompressionTrainer, last_checkpoint
 from tests.unit.training.training_tiny import (
     Examples,
@@ -15,6 +17,7 @@ from tests.unit.training.training_tiny import (
     weights,
 )
 
+EXAMPLE = {"input_ids": Examples()[0]["input_ids"][None]}
 PROJECTED = {"intermediate_matches": [{"layers": "uniform", "proj": "linear"}]}
 BOTH = {
     "intermediate_matches": [
@@ -55,6 +58,22 @@ def test_a_resumed_run_ends_in_the_same_weights(tmp_path, name):
     again = trainer(tmp_path, name, **saved)
     again.train(resume_from_checkpoint=True)
     assert distance(weights(whole.model), weights(again.model)) == 0
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_model_that_was_cut_before_is_saved_and_resumed(tmp_path, name):
+    cut = [{"op": "keep", "axis": "layers.0.neurons", "indices": [1, 3]}]
+    values = {"save_strategy": "steps", "save_steps": 5}
+    ends = []
+    for start in (None, "checkpoint-5"):
+        ours = trainer(tmp_path, name, **values)
+        apply_plan(ours.model, plan_from_json(cut), EXAMPLE)
+        ours.train(resume_from_checkpoint=start and str(tmp_path / start))
+        ends.append(weights(ours.model))
+    assert distance(*ends) == 0
+    ours.model.save_pretrained(tmp_path / "saved")
+    again = type(ours.model).from_pretrained(tmp_path / "saved")
+    assert distance(weights(again), ends[-1]) == 0
 
 
 @pytest.mark.parametrize("name", METHODS)

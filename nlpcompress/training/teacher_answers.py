@@ -1,0 +1,150 @@
+"""Has a teacher answer a data set once, into a file or from it.
+
+The file is named by the hash of all that the answers come from: the teacher's weights, class and
+config, the batches as it saw them, and the versions of what computed them. Anything else makes
+another file, so that no answer is ever stale.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from tqdm.auto import tqdm
+
+from nlpcompress.core.method import Method
+from nlpcompress.errors import ConfigError
+from nlpcompress.models.inputs import accepts
+from nlpcompress.training.stored_teacher import STARTS, Collate, StoredTeacher
+
+OF_TOKENS = ("start_logits", "end_logits")
+FORMAT_VERSION = 1
+UNIMPORTANT = ("transformers_version", "_name_or_path")
+
+
+def require_answers(methods: Sequence[Method], teacher: nn.Module | None, dataset: Any) -> None:
+    """Raises `ConfigError` when answers would not do, or cannot be stored."""
+    if teacher is None:
+        raise ConfigError("teacher_cache stores a teacher's answers, but no teacher was given")
+    inside = [method.name for method in methods if method.looks_inside]
+    if inside:
+        raise ConfigError(
+            f"method '{inside[0]}' looks into the teacher while it runs, and its answers are not "
+            "enough; leave teacher_cache out"
+        )
+    if not isinstance(dataset, Sized):
+        raise ConfigError(
+            "teacher_cache needs a data set with a length and numbered examples, not a stream; "
+            "leave it out"
+        )
+
+
+def store_answers(
+    teacher: nn.Module,
+    dataset: Sequence[Any],
+    collate: Collate,
+    folder: str | Path,
+    *,
+    batch_size: int = 32,
+    label_names: Sequence[str] = ("labels",),
+) -> StoredTeacher:
+    """The answers from `folder`, computed and written first if they are not there.
+
+    The teacher is in eval mode, on its device; it sees all examples in their order. What it says of
+    an example must not depend on how far that is padded, as it does with padding on the left where
+    positions count from there. Raises `ConfigError` when a batch is not the same twice (random
+    augmentation): it has no one answer.
+    """
+
+    def batches() -> Iterator[dict[str, Tensor]]:
+        apart = torch.Generator()  # the trainer's own randomness does not move
+        loader = DataLoader(dataset, batch_size=batch_size, collate_fn=collate, generator=apart)
+        for batch in loader:
+            yield {k: v for k, v in batch.items() if k not in label_names and accepts(teacher, k)}
+
+    _check_same(batches)
+    path = Path(folder) / f"{_key(teacher, batches())}.safetensors"
+    if not path.exists():
+        _write(path, _answers(teacher, batches(), -(-len(dataset) // batch_size)))
+    return StoredTeacher(teacher.config, load_file(path))
+
+
+@torch.no_grad()
+def _answers(
+    teacher: nn.Module, batches: Iterator[dict[str, Tensor]], count: int
+) -> dict[str, Tensor]:
+    device = next(teacher.parameters()).device
+    found: dict[str, list[Tensor]] = {}
+    for batch in tqdm(batches, total=count, desc="teacher's answers"):
+        here = {name: value.to(device) for name, value in batch.items()}
+        for name, values in _unpadded(_logits(teacher(**here)), here.get("attention_mask")).items():
+            found.setdefault(name, []).append(values.cpu())
+    answers = {name: torch.cat(parts) for name, parts in found.items()}
+    if STARTS in answers:
+        answers[STARTS] = torch.cat([torch.zeros(1).long(), answers[STARTS].cumsum(0)])
+    return answers
+
+
+def _unpadded(answers: dict[str, Tensor], mask: Tensor | None) -> dict[str, Tensor]:
+    """Without padding; with answers of tokens come, as `starts`, the lengths of the examples."""
+    if not any(values.dim() == 3 or name in OF_TOKENS for name, values in answers.items()):
+        return answers
+    if mask is None or any(values.shape[:2] != mask.shape for values in answers.values()):
+        raise ConfigError(
+            "the teacher answers for each token, but batches have no attention_mask that says "
+            "which of them are padding; train with the teacher itself (leave teacher_cache out)"
+        )
+    return {**{n: v[mask.bool()] for n, v in answers.items()}, STARTS: mask.sum(1)}
+
+
+def _logits(outputs: Any) -> dict[str, Tensor]:
+    return {name: outputs[name] for name in ("logits", *OF_TOKENS) if name in outputs}
+
+
+def _check_same(batches: Callable[[], Iterator[dict[str, Tensor]]]) -> None:
+    one, two = (_hash(next(batches(), {})) for _ in range(2))
+    if one != two:
+        raise ConfigError(
+            "the first batch of the data set is not the same twice, as examples are changed at "
+            "random when they are read: there is no one answer to store; train with the teacher "
+            "itself (leave teacher_cache out)"
+        )
+
+
+def _key(teacher: nn.Module, batches: Iterator[dict[str, Tensor]]) -> str:
+    config = {k: v for k, v in teacher.config.to_dict().items() if k not in UNIMPORTANT}
+    versions = [FORMAT_VERSION, torch.__version__, transformers.__version__]
+    what = json.dumps([type(teacher).__name__, config, versions], sort_keys=True, default=str)
+    total = hashlib.sha256(what.encode())
+    total.update(_hash(teacher.state_dict()))
+    for batch in batches:
+        total.update(_hash(batch))
+    return total.hexdigest()[:32]
+
+
+def _hash(tensors: Mapping[str, Tensor]) -> bytes:
+    found = hashlib.sha256()
+    for name, value in tensors.items():
+        plain = value.detach().cpu().contiguous()
+        found.update(f"{name} {plain.dtype} {tuple(plain.shape)}".encode())
+        found.update(plain.reshape(-1).view(torch.uint8).numpy())
+    return found.digest()
+
+
+def _write(path: Path, answers: Mapping[str, Tensor]) -> None:
+    """Beside it first, then by its name: a file of that name is whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    save_file({name: values.contiguous() for name, values in answers.items()}, temporary)
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
+    temporary.replace(path)
