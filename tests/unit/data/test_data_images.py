@@ -69,6 +69,7 @@ def test_fashion_is_read_from_idx_files(tmp_path):
         (gzip.compress(b"PNG....."), "not an idx file of unsigned bytes"),
         (gzip.compress(idx(np.zeros((2, 3)))[:-1]), r"should hold \(2, 3\) values, has 5"),
     ],
+    ids=["no gzip", "cut short", "no idx", "too few values"],  # a gzip header has the time in it
 )
 def test_a_torn_or_foreign_idx_file_is_refused(tmp_path, content, message):
     path = tmp_path / "x.gz"
