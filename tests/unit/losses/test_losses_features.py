@@ -63,7 +63,7 @@ def test_attention_transfer_compares_normalised_activity():
     for b in range(2):
         maps = []
         for maps_of in (own, target):
-            sums = [float(maps_of[b, :, y, x].square().sum()) for y in (0, 1) for x in (0, 1)]
+            sums = [maps_of[b, :, y, x].square().sum().item() for y in (0, 1) for x in (0, 1)]
             maps.append([value / math.hypot(*sums) for value in sums])
         total += sum((s - t) ** 2 for s, t in zip(*maps, strict=True))
     assert attention_transfer(own, target).item() == pytest.approx(total / 8)
