@@ -35,7 +35,7 @@ def kl(target, own):
 
 def relation(values, b, i, j, head, size):
     part = slice(head * size, (head + 1) * size)
-    return float(values[b, i, part] @ values[b, j, part]) / math.sqrt(size)
+    return (values[b, i, part] @ values[b, j, part]).item() / math.sqrt(size)
 
 
 def test_hidden_mse_is_the_mean_over_seen_tokens_and_features():
@@ -72,7 +72,7 @@ def test_attention_transfer_compares_normalised_activity():
 def test_attention_mse_is_the_mean_over_heads_and_pairs_of_seen_tokens():
     own, target = pair(2, 5, 4, 4)
     squares = [
-        float((own[b, h, i, j] - target[b, h, i, j]) ** 2)
+        (own[b, h, i, j] - target[b, h, i, j]).item() ** 2
         for h in range(5)
         for b, i in SEEN
         for c, j in SEEN
