@@ -1,11 +1,11 @@
 """A report on disk: report.json, and the same numbers as report.md and report.html."""
 
 import json
-import os
 from pathlib import Path
 
 from nlpcompress.bench.page import html, markdown
 from nlpcompress.bench.rows import Report
+from nlpcompress.core.whole import write_whole
 from nlpcompress.errors import ConfigError, FormatError
 
 FILE = "report.json"
@@ -15,9 +15,10 @@ FORMAT_VERSION = 1
 def write_report(report: Report, out: str | Path) -> Path:
     """Write all three files into `out`, each whole or not at all, and give report.json's path."""
     values = {"format_version": FORMAT_VERSION, **report.to_json()}
-    _write(Path(out) / "report.md", markdown(report))
-    _write(Path(out) / "report.html", html(report))
-    return _write(Path(out) / FILE, json.dumps(values, indent=1))
+    write_whole(Path(out) / "report.md", markdown(report))
+    write_whole(Path(out) / "report.html", html(report))
+    write_whole(Path(out) / FILE, json.dumps(values, indent=1))
+    return Path(out) / FILE
 
 
 def read_report(out: str | Path) -> Report:
@@ -39,10 +40,3 @@ def read_report(out: str | Path) -> Report:
         return Report.parse(values, where=FILE)
     except ConfigError as error:
         raise FormatError(f"{path} is no report: {error}") from None
-
-
-def _write(path: Path, text: str) -> Path:
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
-    return path

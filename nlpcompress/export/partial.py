@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from nlpcompress.core.whole import flush
+
 
 @contextmanager
 def partial_folder(path: Path) -> Iterator[Path]:
@@ -29,12 +31,3 @@ def publish(folder: Path, path: Path) -> None:
         flush(source)
         os.replace(source, path.parent / source.name)
     flush(path.parent)
-
-
-def flush(path: Path) -> None:
-    """Wait until the file or folder is on the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -4,9 +4,9 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from nlpcompress.core.whole import write_whole
 from nlpcompress.errors import FormatError
 from nlpcompress.export.parity import Parity
-from nlpcompress.export.partial import partial_folder, publish
 
 FORMAT_VERSION = 1
 
@@ -18,9 +18,7 @@ def write_parity(path: str | Path, models: Mapping[str, Parity]) -> Path:
         "format_version": FORMAT_VERSION,
         "models": {name: parity.to_json() for name, parity in models.items()},
     }
-    with partial_folder(path) as folder:
-        (folder / path.name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        publish(folder, path)
+    write_whole(path, json.dumps(content, indent=2) + "\n")
     return path
 
 

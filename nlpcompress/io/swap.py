@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from nlpcompress.core.whole import flush, flush_tree
 from nlpcompress.errors import FormatError
 from nlpcompress.io.format import read_manifest
 
@@ -40,7 +41,7 @@ def replacing(out: Path) -> Iterator[Path]:
         ) from error
     try:
         yield new
-        _sync(new)
+        flush_tree(new)
     except BaseException:
         shutil.rmtree(new, ignore_errors=True)
         raise
@@ -63,7 +64,7 @@ def _swap(new: Path, out: Path) -> None:
     if out.exists():
         os.replace(out, old)
     os.replace(new, out)
-    _sync_entry(out.parent)
+    flush(out.parent)
     if old.exists():
         _finish(old, out)
 
@@ -83,17 +84,3 @@ def _foreign(folder: Path) -> Iterable[Path]:
 
 def _sibling(out: Path, what: str) -> Path:
     return out.with_name(f".{out.name}.{what}")
-
-
-def _sync(folder: Path) -> None:
-    for path in sorted(folder.rglob("*")):
-        _sync_entry(path)
-    _sync_entry(folder)
-
-
-def _sync_entry(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from nlpcompress.bench import Report, Row, density, environment, measure, write_report
+from nlpcompress.core.whole import write_whole
 from nlpcompress.io.card import folder_card
 from nlpcompress.io.load import load_model_folder
 from nlpcompress.recipe.batches import bench_batches
@@ -16,7 +17,7 @@ from nlpcompress.recipe.measuring import latencies, quality
 from nlpcompress.recipe.publish import publish_files, publish_model
 from nlpcompress.recipe.result import result_rows
 from nlpcompress.recipe.text import to_yaml
-from nlpcompress.recipe.workspace import Part, digest, write_atomically
+from nlpcompress.recipe.workspace import Part, digest
 
 
 def recipe_hash(job: Job) -> str:
@@ -44,10 +45,10 @@ def finish(job: Job) -> None:
     publish_model(job.model_folder(job.last), out)
     if job.recipe.export.onnx:
         _export(job)
-    write_atomically(out / RESOLVED, to_yaml(job.recipe.to_json()))
+    write_whole(out / RESOLVED, to_yaml(job.recipe.to_json()))
     report = _report(job)
     write_report(report, out)
-    write_atomically(out / "README.md", folder_card(out))
+    write_whole(out / "README.md", folder_card(out))
     _part(job).finish({"recipe_hash": recipe_hash(job)})
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from nlpcompress.errors import FormatError
 from nlpcompress.io.format import read_manifest
-from nlpcompress.recipe.workspace import copy_atomically, sync_folder
+from nlpcompress.recipe.workspace import copy_whole
 
 ENTRY = "config.json"
 """Without this file nothing opens the folder: it goes first and comes last."""
@@ -30,8 +30,7 @@ def publish_files(source: Path, out: Path) -> None:
     """Copy the files of `source`, each whole, the entry last."""
     names = sorted(path.name for path in source.iterdir() if path.is_file())
     for name in sorted(names, key=lambda name: name == ENTRY):
-        copy_atomically(source / name, out / name)
-    sync_folder(out)
+        copy_whole(source / name, out / name)
 
 
 def _earlier(out: Path) -> tuple[str, ...]:

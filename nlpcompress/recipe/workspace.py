@@ -3,7 +3,6 @@
 import fcntl
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nlpcompress.core.whole import flush_tree, whole_file, write_whole
 from nlpcompress.errors import ConfigError, LaunchError
 
 PARTS = ".stages"
@@ -41,9 +41,9 @@ class Part:
     def finish(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """Mark the work done, after all it made is on the disk."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(self.folder / "description.json", json.dumps(self.description, indent=1))
-        sync(self.folder)
-        write_atomically(self.folder / MARKER, json.dumps(dict(record), indent=1))
+        write_whole(self.folder / "description.json", json.dumps(self.description, indent=1))
+        flush_tree(self.folder)
+        write_whole(self.folder / MARKER, json.dumps(dict(record), indent=1))
         return dict(record)
 
 
@@ -104,46 +104,10 @@ class Workspace:
             yield
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file that is either whole or not there, also after a power cut."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-    sync_folder(path.parent)
-
-
-def copy_atomically(source: Path, target: Path) -> None:
+def copy_whole(source: Path, target: Path) -> None:
     """Copy a file so that `target` is either whole or as it was."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.tmp")
-    shutil.copyfile(source, temporary)
-    _sync_file(temporary)
-    os.replace(temporary, target)
-
-
-def sync(folder: Path) -> None:
-    """Bring every file below a folder to the disk."""
-    for path in folder.rglob("*"):
-        if path.is_file() and not path.is_symlink():
-            _sync_file(path)
-    sync_folder(folder)
-
-
-def _sync_file(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-
-
-def sync_folder(folder: Path) -> None:
-    """Bring a folder's list of names to the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    with whole_file(target) as temporary:
+        shutil.copyfile(source, temporary)
 
 
 def _some(names: list[str], limit: int = 3) -> str:

@@ -5,12 +5,12 @@ the sizes they had. A killed save leaves no marker; a killed deletion has remove
 """
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from nlpcompress.core.whole import flush, write_whole
 from nlpcompress.errors import FormatError
 
 MARKER = "complete.json"
@@ -48,21 +48,25 @@ def unmark(checkpoint: Path) -> None:
     """Take the marker away, before anything in the checkpoint changes."""
     if (checkpoint / MARKER).exists():
         (checkpoint / MARKER).unlink()
-        _sync(checkpoint)
+        flush(checkpoint)
 
 
 def mark_complete(checkpoint: Path) -> None:
-    """Bring every file to the disk, then the marker, which appears in one step."""
+    """Bring every file to the disk, then the marker, which appears in one step.
+
+    Until then it lies outside: no save that a kill broke off leaves a part of it among the files.
+    """
     names = sorted(str(p.relative_to(checkpoint)) for p in checkpoint.rglob("*") if p.is_file())
     for name in names:
-        _sync(checkpoint / name)
+        flush(checkpoint / name)
     sizes = {name: (checkpoint / name).stat().st_size for name in names}
     unfinished = checkpoint.with_name(f".{checkpoint.name}.{MARKER}")
-    unfinished.write_text(json.dumps({"format_version": FORMAT_VERSION, "files": sizes}, indent=2))
-    _sync(unfinished)
+    write_whole(
+        unfinished, json.dumps({"format_version": FORMAT_VERSION, "files": sizes}, indent=2)
+    )
     unfinished.replace(checkpoint / MARKER)
-    _sync(checkpoint)
-    _sync(checkpoint.parent)
+    flush(checkpoint)
+    flush(checkpoint.parent)
 
 
 def rotate(folder: Path, *, limit: int | None, best: str | None) -> None:
@@ -84,11 +88,3 @@ def _checkpoints(folder: Path) -> Iterator[Path]:
     found = [(_NAME.fullmatch(path.name), path) for path in folder.glob("checkpoint-*")]
     named = [(int(match[1]), path) for match, path in found if match and path.is_dir()]
     yield from (path for _, path in sorted(named))
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

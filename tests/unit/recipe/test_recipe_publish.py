@@ -46,7 +46,7 @@ def test_a_killed_publication_leaves_nothing_that_opens(tmp_path, monkeypatch, k
         copied.append(target)
         target.write_bytes(source.read_bytes())
 
-    monkeypatch.setattr(publish, "copy_atomically", copy)
+    monkeypatch.setattr(publish, "copy_whole", copy)
     with pytest.raises(KeyboardInterrupt):
         publish_model(new, out)
     assert not (out / "config.json").exists()

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from nlpcompress.errors import ConfigError, LaunchError
-from nlpcompress.recipe.workspace import Workspace, copy_atomically, digest
+from nlpcompress.recipe.workspace import Workspace, copy_whole, digest
 
 DESCRIPTION = {"seed": 0, "stages": [{"method": "fine_tune"}]}
 
@@ -89,6 +89,6 @@ def test_two_processes_never_share_a_folder_and_a_killed_one_lets_go(tmp_path):
 def test_a_copy_replaces_in_one_step(tmp_path):
     (tmp_path / "new").write_text("new")
     (tmp_path / "old").write_text("old")
-    copy_atomically(tmp_path / "new", tmp_path / "old")
+    copy_whole(tmp_path / "new", tmp_path / "old")
     assert (tmp_path / "old").read_text() == "new"
     assert sorted(os.listdir(tmp_path)) == ["new", "old"]
