@@ -4,7 +4,7 @@ from nlpcompress.core.config import nearest
 from nlpcompress.data.config import DataConfig
 from nlpcompress.data.files import check_files
 from nlpcompress.data.hub import hub_id
-from nlpcompress.data.table import DATASET_TASKS, DATASETS, FILE_FORMATS, TASKS
+from nlpcompress.data.table import DATASET_TASKS, DATASETS, FILE_FORMATS, MASKED_LM, TASKS
 from nlpcompress.errors import DataError
 
 
@@ -12,6 +12,7 @@ def check_source(config: DataConfig, *, task: str) -> None:
     """Raises `DataError`: an unknown name, one not for the task, or options not for the name."""
     _check_name(config.name)
     _check_task(config.name, task)
+    _check_keys(config, task)
     if config.name in FILE_FORMATS:
         check_files(config)
     elif config.files:
@@ -40,3 +41,15 @@ def _check_task(name: str, task: str) -> None:
     served = DATASET_TASKS.get(name, TASKS)
     if task not in served:
         raise DataError(f"data set '{name}' serves {', '.join(served)}, not {task}")
+
+
+def _check_keys(config: DataConfig, task: str) -> None:
+    if task == MASKED_LM and config.label_column is not None:
+        raise DataError(
+            f"data.label_column: '{config.label_column}', but the labels of {MASKED_LM} are the "
+            "masked tokens themselves; leave it out"
+        )
+    if task != MASKED_LM and config.masking is not None:
+        raise DataError(
+            f"data.masking goes with model.task {MASKED_LM}, not with {task}; leave it out"
+        )

@@ -9,6 +9,25 @@ from nlpcompress.core.config import Config
 Columns = Annotated[tuple[str, ...], Field(strict=False, min_length=1, max_length=2)]
 
 
+class MaskingConfig(Config):
+    """How plain text becomes masked language modelling: `masking: {smoothing: 0.7}`."""
+
+    probability: float = Field(
+        0.15, gt=0, lt=1, description="share of the tokens that are to be told, in expectation"
+    )
+    smoothing: float = Field(
+        0.0,
+        ge=0,
+        le=2,
+        description="a token is chosen for training by count^-smoothing: rare ones more often; "
+        "0: all alike (DistilBERT was taught with 0.7)",
+    )
+    group: bool = Field(
+        True,
+        description="join the texts and cut them into blocks of max_length; false: a text a row",
+    )
+
+
 class DataConfig(Config):
     """One data set and how it is read.
 
@@ -16,6 +35,7 @@ class DataConfig(Config):
     data: {name: movie-snippets, max_length: 64}
     data: {name: csv, files: {train: a.csv, test: b.csv}, label_column: stars}
     data: {name: glue/sst2, max_length: 128, train_samples: 20000}
+    data: {name: bbc-news, max_length: 128, masking: {smoothing: 0.7}}
     ```
     """
 
@@ -43,7 +63,8 @@ class DataConfig(Config):
     label_column: str | None = Field(
         None,
         min_length=1,
-        description="the column of the label; left out, `label` and `labels` are tried",
+        description="the column of the label; left out, `label` and `labels` are tried; masked-lm "
+        "has none",
     )
     max_length: int = Field(
         128, ge=2, le=65536, description="tokens a text is cut to, special tokens included"
@@ -53,4 +74,7 @@ class DataConfig(Config):
     )
     test_samples: int | None = Field(
         None, gt=0, description="use at most this many test rows, the same ones whatever the seed"
+    )
+    masking: MaskingConfig | None = Field(
+        None, description="for the task masked-lm: which tokens are to be told; left out, 15 %"
     )

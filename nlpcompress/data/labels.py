@@ -13,8 +13,11 @@ from nlpcompress.errors import DataError
 
 
 def check_labels(data: TaskData, num_labels: int) -> None:
-    """Raises `DataError` when the data has not as many labels as a model has outputs."""
-    if len(data.labels) != num_labels:
+    """Raises `DataError` when the data has not as many labels as a model has outputs.
+
+    Data without classes (masked-lm) fits any model.
+    """
+    if data.labels and len(data.labels) != num_labels:
         names = ", ".join(data.labels[:20]) + (", …" if len(data.labels) > 20 else "")
         raise DataError(
             f"the model has {num_labels} label(s), the data has {len(data.labels)} ({names}); load "

@@ -1,5 +1,7 @@
 """From a config to data ready for a task: read, check, split, number the labels, tokenise."""
 
+from collections.abc import Callable
+
 import datasets
 import numpy as np
 import torch
@@ -8,31 +10,46 @@ from transformers import BaseImageProcessor, PreTrainedTokenizerBase
 from nlpcompress.data.check import check_source
 from nlpcompress.data.collate import ImageCollate, TextCollate
 from nlpcompress.data.columns import image_column, label_column, splits, text_columns
-from nlpcompress.data.config import DataConfig
+from nlpcompress.data.config import DataConfig, MaskingConfig
+from nlpcompress.data.corpus import corpus_rows, count_tokens
 from nlpcompress.data.labels import class_names, class_numbers, real_numbers
+from nlpcompress.data.masking import MaskingCollate, choice_chances, mask_rows, ordinary_tokens
 from nlpcompress.data.source import Source
 from nlpcompress.data.split import choose_rows
-from nlpcompress.data.table import DATASETS, HUB
+from nlpcompress.data.table import DATASETS, HUB, LABELLED_TEXT_TASKS, MASKED_LM
 from nlpcompress.data.task_data import TaskData
 from nlpcompress.data.tokenize import check_tokenizer, tokenize
 from nlpcompress.errors import DataError
 
 Processor = PreTrainedTokenizerBase | BaseImageProcessor | None
+Rewrite = Callable[[datasets.Dataset, tuple[str, ...]], datasets.Dataset]
 
 
-def load_data(config: DataConfig, *, task: str, processor: Processor, seed: int = 0) -> TaskData:
+def load_data(
+    config: DataConfig,
+    *,
+    task: str,
+    processor: Processor,
+    seed: int = 0,
+    rewrite: Rewrite | None = None,
+) -> TaskData:
     """Read, check and prepare a data set.
 
     `processor` is the model's tokenizer, or its image processor (None: pixels are only scaled to
     0…1). `seed` orders the training rows and draws `train_samples` of them; the test rows never
-    depend on it. Nothing is written but the `datasets` library's own cache of files and hub sets.
-    Raises `DataError`.
+    depend on it. `rewrite(rows, text columns)` may change the training rows of a text task before
+    they are tokenised, such as `augment`. Nothing is written but the `datasets` library's own cache
+    of files and hub sets. Raises `DataError`.
     """
     check_source(config, task=task)
+    if rewrite is not None and task not in LABELLED_TEXT_TASKS:
+        raise DataError(f"rewrite goes with {', '.join(LABELLED_TEXT_TASKS)}, not with {task}")
     if task == "image-classification":
         return _images(config, processor, seed)
     check_tokenizer(processor, config.max_length)
-    return _texts(config, task=task, tokenizer=processor, seed=seed)
+    if task == MASKED_LM:
+        return _corpus(config, processor, seed)
+    return _texts(config, task=task, tokenizer=processor, seed=seed, rewrite=rewrite)
 
 
 def read_source(config: DataConfig) -> Source:
@@ -46,7 +63,12 @@ def read_source(config: DataConfig) -> Source:
 
 
 def _texts(
-    config: DataConfig, *, task: str, tokenizer: PreTrainedTokenizerBase, seed: int
+    config: DataConfig,
+    *,
+    task: str,
+    tokenizer: PreTrainedTokenizerBase,
+    seed: int,
+    rewrite: Rewrite | None,
 ) -> TaskData:
     source = read_source(config)
     columns, column = text_columns(source, config), label_column(source, config)
@@ -57,11 +79,40 @@ def _texts(
         labels, dtype = class_names(source.train, column), torch.int64
         numbers = _class_numbers(source, column, labels)
     rows = choose_rows(source, config, seed)
+    train, test = _selected(_labelled(source, columns, numbers), rows)
+    if rewrite is not None:
+        train = rewrite(train, columns)
     train, test = (
         tokenize(split, tokenizer, columns=columns, max_length=config.max_length)
-        for split in _selected(_labelled(source, columns, numbers), rows)
+        for split in (train, test)
     )
     return TaskData(task, labels, train, test, TextCollate(tokenizer, dtype))
+
+
+def _corpus(config: DataConfig, tokenizer: PreTrainedTokenizerBase, seed: int) -> TaskData:
+    """Training rows are masked as they are collated; test rows are masked here, once for all.
+
+    No test mask depends on `seed`, on smoothing or on the size of batches.
+    """
+    masking, ordinary = config.masking or MaskingConfig(), ordinary_tokens(tokenizer)
+    source = read_source(config)
+    columns = text_columns(source, config)
+    texts = [split.select_columns(list(columns)) for _, split in splits(source)]
+    train, test = (
+        corpus_rows(
+            split, tokenizer, columns=columns, max_length=config.max_length, group=masking.group
+        )
+        for split in _selected(texts, choose_rows(source, config, seed))
+    )
+    counts = count_tokens(train, len(ordinary))
+    collate, alike = (
+        MaskingCollate(
+            tokenizer,
+            choice_chances(counts, ordinary, probability=masking.probability, smoothing=smoothing),
+        )
+        for smoothing in (masking.smoothing, 0.0)
+    )
+    return TaskData(MASKED_LM, (), train, mask_rows(test, alike), collate)
 
 
 def _images(config: DataConfig, processor: Processor, seed: int) -> TaskData:

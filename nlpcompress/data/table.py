@@ -24,16 +24,18 @@ HUB = Registry("hub", {"hub": "nlpcompress.data.hub:read_hub"})
 
 FILE_FORMATS = ("csv", "tsv", "json", "parquet")
 
-TASKS = ("text-classification", "text-regression", "image-classification")
+MASKED_LM = "masked-lm"
+LABELLED_TEXT_TASKS = ("text-classification", "text-regression")
+TASKS = (*LABELLED_TEXT_TASKS, "image-classification", MASKED_LM)
 
 # Names that are absent (files, the hub, a user's own) are judged by their columns, once read.
 DATASET_TASKS = {
-    "movie-snippets": ("text-classification",),
-    "movie-ratings": ("text-regression",),
-    "newsgroups": ("text-classification",),
-    "bbc-news": ("text-classification",),
+    "movie-snippets": ("text-classification", MASKED_LM),
+    "movie-ratings": ("text-regression", MASKED_LM),
+    "newsgroups": ("text-classification", MASKED_LM),
+    "bbc-news": ("text-classification", MASKED_LM),
     "digits": ("image-classification",),
     "fashion-mnist": ("image-classification",),
-    "synthetic-text": ("text-classification",),
+    "synthetic-text": ("text-classification", MASKED_LM),
     "synthetic-images": ("image-classification",),
 }

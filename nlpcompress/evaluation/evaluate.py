@@ -1,6 +1,6 @@
 """Metrics of anything that predicts a batch: a torch model, an ONNX session, a function."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,6 +12,7 @@ from transformers import EvalPrediction
 
 from nlpcompress.errors import DataError
 from nlpcompress.evaluation.metrics import load_metrics
+from nlpcompress.evaluation.tally import Tally, tally_of
 
 Batch = dict[str, torch.Tensor]
 Predict = Callable[[Batch], np.ndarray]
@@ -28,15 +29,17 @@ def evaluate(
     """Each metric's value over the whole data set, and `samples`, the number of its rows.
 
     `predict` is given batches without labels, in the order of the rows, and returns logits `(B, C)`
-    or `(B, 1)`. Raises `DataError` (empty set, no labels, NaN) and `UnknownNameError`, the latter
-    before anything is predicted.
+    or `(B, 1)`, or those of tokens, `(B, T, V)`: of these no more than a batch is held. Raises
+    `DataError` (empty set, no labels, NaN) and `UnknownNameError`, the latter before anything is
+    predicted.
     """
-    wanted = load_metrics(metrics)
+    tallies = _tallies(metrics)
     if len(dataset) == 0:
         raise DataError("the data set to evaluate on has no rows; at least one is needed")
-    predictions, labels = predict_all(predict, dataset, collate, batch_size=batch_size)
-    values = {name: metric(predictions, labels) for name, metric in wanted.items()}
-    return {**values, "samples": len(labels)}
+    for predictions, labels in _predicted(predict, dataset, collate, batch_size=batch_size):
+        for tally in tallies.values():
+            tally.add(predictions, labels)
+    return {**_values(tallies), "samples": len(dataset)}
 
 
 def predict_all(
@@ -50,17 +53,8 @@ def predict_all(
 
     Raises `DataError` when rows have no labels.
     """
-    predictions, labels = [], []
-    for start in range(0, len(dataset), batch_size):
-        rows = dataset.select(range(start, min(start + batch_size, len(dataset))))
-        batch = dict(collate(list(rows)))
-        if "labels" not in batch:
-            raise DataError(
-                "rows have no 'labels' to evaluate against (columns: "
-                f"{', '.join(dataset.column_names)})"
-            )
-        labels.append(batch.pop("labels").numpy())
-        predictions.append(np.asarray(predict(batch)))
+    pairs = list(_predicted(predict, dataset, collate, batch_size=batch_size))
+    predictions, labels = zip(*pairs, strict=True)
     return np.concatenate(predictions), np.concatenate(labels)
 
 
@@ -80,20 +74,61 @@ def torch_predictor(model: nn.Module) -> Predict:
     return predict
 
 
-def compute_metrics_for(names: Sequence[str]) -> Callable[[EvalPrediction], dict[str, float]]:
+def compute_metrics_for(names: Sequence[str]) -> Callable[..., dict[str, float]]:
     """`compute_metrics` for a Trainer; names are checked now, not after an epoch.
 
-    Raises as `load_metrics` does.
+    With `batch_eval_metrics=True` in its arguments a Trainer holds no more than a batch of logits:
+    use it for metrics of tokens. Raises as `load_metrics` does.
     """
-    wanted = load_metrics(names)
+    tallies = _tallies(names)
 
-    def compute(prediction: EvalPrediction) -> dict[str, float]:
+    def compute(prediction: EvalPrediction, compute_result: bool = True) -> dict[str, float]:
         outputs = prediction.predictions
-        logits = np.asarray(outputs[0] if isinstance(outputs, tuple) else outputs)
-        labels = np.asarray(prediction.label_ids)
-        return {name: metric(logits, labels) for name, metric in wanted.items()}
+        logits = _array(outputs[0] if isinstance(outputs, tuple) else outputs)
+        for tally in tallies.values():
+            tally.add(logits, _array(prediction.label_ids))
+        if not compute_result:
+            return {}
+        whole = dict(tallies)
+        tallies.update(_tallies(names))
+        return _values(whole)
 
     return compute
+
+
+def _tallies(names: Sequence[str]) -> dict[str, Tally]:
+    return {name: tally_of(metric) for name, metric in load_metrics(names).items()}
+
+
+def _values(tallies: Mapping[str, Tally]) -> dict[str, float]:
+    return {name: tally.value() for name, tally in tallies.items()}
+
+
+def _predicted(
+    predict: Predict,
+    dataset: datasets.Dataset,
+    collate: Callable[[list[dict[str, Any]]], Batch],
+    *,
+    batch_size: int,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Predictions and labels, batch by batch."""
+    for start in range(0, len(dataset), batch_size):
+        rows = dataset.select(range(start, min(start + batch_size, len(dataset))))
+        batch = dict(collate(list(rows)))
+        if "labels" not in batch:
+            raise DataError(
+                "rows have no 'labels' to evaluate against (columns: "
+                f"{', '.join(dataset.column_names)})"
+            )
+        labels = batch.pop("labels").numpy()
+        yield np.asarray(predict(batch)), labels
+
+
+def _array(values: Any) -> np.ndarray:
+    """On the CPU, as numpy has it: a Trainer that computes batch by batch gives tensors."""
+    if not isinstance(values, torch.Tensor):
+        return np.asarray(values)
+    return (values.float() if values.is_floating_point() else values).numpy(force=True)
 
 
 @contextmanager

@@ -24,6 +24,12 @@ def check_pair(predictions: np.ndarray, labels: np.ndarray) -> None:
 
 def predicted_classes(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Class of the largest logit, the first of equals: int64 `(N,)`. Raises `DataError`."""
+    check_classes(predictions, labels)
+    return predictions.argmax(axis=1)
+
+
+def check_classes(predictions: np.ndarray, labels: np.ndarray) -> None:
+    """Raises `DataError` unless they are finite logits `(N, C)` and numbers below C `(N,)`."""
     check_pair(predictions, labels)
     if predictions.ndim != 2 or predictions.shape[1] < 2 or labels.ndim != 1:
         raise DataError(
@@ -36,7 +42,6 @@ def predicted_classes(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray
             f"labels reach from {labels.min()} to {labels.max()}; {classes} logits allow 0 to "
             f"{classes - 1}"
         )
-    return predictions.argmax(axis=1)
 
 
 def real_predictions(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -1,15 +1,12 @@
 """The table of metrics: name → function of predictions and labels; fractions, never per cent."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import PurePath
-
-import numpy as np
 
 from nlpcompress.core.config import nearest
 from nlpcompress.core.registry import Registry
 from nlpcompress.errors import DataError
-
-Metric = Callable[[np.ndarray, np.ndarray], float]
+from nlpcompress.evaluation.tally import Metric
 
 METRICS = Registry(
     "metric",
@@ -25,9 +22,12 @@ METRICS = Registry(
         "spearman": "nlpcompress.evaluation.regression:spearman",
         "mse": "nlpcompress.evaluation.regression:mse",
         "mae": "nlpcompress.evaluation.regression:mae",
+        "masked_accuracy": "nlpcompress.evaluation.masked:masked_accuracy",
+        "masked_loss": "nlpcompress.evaluation.masked:masked_loss",
+        "perplexity": "nlpcompress.evaluation.masked:perplexity",
     },
 )
-SMALLER_IS_BETTER = frozenset({"mse", "mae"})
+SMALLER_IS_BETTER = frozenset({"mse", "mae", "masked_loss", "perplexity"})
 
 LIBRARIES = Registry(
     "metric library", {"evaluate": "nlpcompress.evaluation.adapter:library_metric"}
@@ -37,6 +37,7 @@ DEFAULT_METRICS = {
     "text-classification": ("accuracy",),
     "image-classification": ("accuracy",),
     "text-regression": ("pearson", "spearman", "mse"),
+    "masked-lm": ("masked_accuracy", "masked_loss"),
 }
 
 
@@ -44,7 +45,8 @@ def load_metric(name: str) -> Metric:
     """A metric of the table, or `evaluate:REFERENCE`, a module of the `evaluate` library.
 
     `metric(predictions, labels)` takes logits float `(N, C)` and class numbers int `(N,)`, or real
-    predictions `(N,)` or `(N, 1)` and real labels `(N,)`. Raises `UnknownNameError`; `DataError`
+    predictions `(N,)` or `(N, 1)` and real labels `(N,)`, or logits of tokens `(N, T, V)` and ids
+    `(N, T)`. Raises `UnknownNameError`; `DataError`
     for a library's metric.
     """
     library, mark, reference = name.partition(":")

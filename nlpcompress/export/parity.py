@@ -109,16 +109,17 @@ def compare(
     logits that are not finite.
     """
     predict = torch_logits(reference) if isinstance(reference, nn.Module) else reference
-    wanted, got, shapes = [], [], []
+    seen, shapes = _Differences(), []
     for batch in batches:
         shapes.append(_shape(batch))
-        wanted.append(predict(batch))
-        got.append(candidate(batch))
-        _require_comparable(wanted[-1], got[-1], shapes[-1])
+        wanted, got = predict(batch), candidate(batch)
+        _require_comparable(wanted, got, shapes[-1])
+        for example in range(len(wanted)):
+            seen.add(_rows(wanted[example : example + 1]), _rows(got[example : example + 1]))
     if not shapes:
         raise ParityError("parity needs at least one batch, got none")
     return Parity(
-        **_differences(_rows(wanted), _rows(got)),
+        **seen.summary(),
         shapes=tuple(dict.fromkeys(shapes)),
         tolerance=tolerance,
         gates=tuple(gates),
@@ -135,28 +136,42 @@ def _require_comparable(wanted: Array, got: Array, shape: str) -> None:
             raise ParityError(f"at batch {shape} {name} logits are not all finite numbers")
 
 
-def _differences(wanted: Array, got: Array) -> dict[str, float | int | None]:
-    difference = np.abs(got - wanted)
-    scale = max(float(np.abs(wanted).max()), ROUNDING)
-    same = wanted.argmax(axis=1) == got.argmax(axis=1)
-    return {
-        "max_difference": float(difference.max()),
-        "scale": scale,
-        "relative": float(difference.max()) / scale,
-        "rms_relative": _rms(difference) / max(_rms(wanted), ROUNDING),
-        "agreement": float(same.mean()) if wanted.shape[1] > 1 else None,
-        "rows": len(wanted),
-    }
+class _Differences:
+    """Sums and maxima over examples: logits of tokens are too many to be kept."""
+
+    def __init__(self) -> None:
+        self.largest = self.scale = self.squares = self.squares_of_difference = 0.0
+        self.rows = self.numbers = self.same = self.classes = 0
+
+    def add(self, wanted: Array, got: Array) -> None:
+        """One example's logits, float64 `(rows, C)`."""
+        difference = np.abs(got - wanted)
+        self.largest = max(self.largest, float(difference.max()))
+        self.scale = max(self.scale, float(np.abs(wanted).max()))
+        self.squares += float(np.square(wanted).sum())
+        self.squares_of_difference += float(np.square(difference).sum())
+        self.same += int((wanted.argmax(axis=1) == got.argmax(axis=1)).sum())
+        self.rows += len(wanted)
+        self.numbers += wanted.size
+        self.classes = wanted.shape[1]
+
+    def summary(self) -> dict[str, float | int | None]:
+        scale = max(self.scale, ROUNDING)
+        rms = np.sqrt(self.squares / self.numbers)
+        rms_of_difference = np.sqrt(self.squares_of_difference / self.numbers)
+        return {
+            "max_difference": self.largest,
+            "scale": scale,
+            "relative": self.largest / scale,
+            "rms_relative": float(rms_of_difference / max(rms, ROUNDING)),
+            "agreement": self.same / self.rows if self.classes > 1 else None,
+            "rows": self.rows,
+        }
 
 
-def _rms(values: Array) -> float:
-    return float(np.sqrt(np.mean(np.square(values))))
-
-
-def _rows(logits: list[Array]) -> Array:
-    """All logits as float64 `(rows, C)`."""
-    flat = [array.reshape(-1, array.shape[-1] if array.ndim > 1 else 1) for array in logits]
-    return np.concatenate(flat).astype(np.float64)
+def _rows(logits: Array) -> Array:
+    """As float64 `(rows, C)`."""
+    return logits.reshape(-1, logits.shape[-1] if logits.ndim > 1 else 1).astype(np.float64)
 
 
 def _shape(batch: Batch) -> str:

@@ -1,9 +1,9 @@
-"""Which inputs a model's `forward` takes."""
-
-import inspect
+"""Which inputs a model takes, or, when it is several, any of them."""
 
 from torch import nn
-from transformers import PreTrainedModel
+
+from nlpcompress.models.ensemble import members_of
+from nlpcompress.models.signature import named_inputs, takes
 
 
 def accepts(model: nn.Module, name: str) -> bool:
@@ -11,12 +11,9 @@ def accepts(model: nn.Module, name: str) -> bool:
 
     The open `**kwargs` of transformers' models do not count: they pass unknown names on in silence.
     """
-    parameters = inspect.signature(model.forward).parameters
-    takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    return name in parameters or (takes_all and not isinstance(model, PreTrainedModel))
+    return any(takes(member, name) for member in members_of(model))
 
 
 def input_names(model: nn.Module) -> list[str]:
     """Names of the inputs that the model's `forward` spells out."""
-    parameters = inspect.signature(model.forward).parameters.values()
-    return [p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+    return list(dict.fromkeys(n for member in members_of(model) for n in named_inputs(member)))

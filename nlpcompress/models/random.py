@@ -5,7 +5,12 @@ from typing import Any
 
 import transformers
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import (
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+)
 
 from nlpcompress.core.nearest import nearest
 from nlpcompress.errors import ConfigError
@@ -21,18 +26,20 @@ SPECIAL = {
 
 
 def random_model(
-    config: Mapping[str, Any], *, task: str, labels: Sequence[str], words: Sequence[str]
+    config: Mapping[str, Any],
+    *,
+    task: str,
+    labels: Sequence[str],
+    tokenizer: PreTrainedTokenizerBase | None = None,
 ) -> PreTrainedModel:
     """A model with the task's head, weights drawn from torch's random state, in eval mode.
 
     `config` holds `model_type` and fields of that model's config; the vocabulary of a text model is
-    that of `word_tokenizer(words)`. Raises `ConfigError` for a key the model's config lacks.
+    its `tokenizer`'s. Raises `ConfigError` for a key the model's config lacks.
     """
-    entry = task_named(task)
     full = random_config(config)
-    if entry.inputs == "text":
-        full.vocab_size = len(SPECIAL) + len(words)
-        full.pad_token_id = list(SPECIAL).index("pad_token")
+    if tokenizer is not None:
+        full.vocab_size, full.pad_token_id = len(tokenizer), tokenizer.pad_token_id
     return from_config(full, task=task, labels=labels)
 
 

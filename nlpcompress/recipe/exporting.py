@@ -6,6 +6,7 @@ import shutil
 import time
 from pathlib import Path
 
+from nlpcompress.core.whole import write_whole
 from nlpcompress.evaluation.evaluate import evaluate
 from nlpcompress.evaluation.metrics import greater_is_better
 from nlpcompress.export import (
@@ -21,7 +22,7 @@ from nlpcompress.io.contents import PROCESSOR
 from nlpcompress.io.load import load_model_folder
 from nlpcompress.recipe.batches import Batch, first_batch, test_batches
 from nlpcompress.recipe.job import Job, duration
-from nlpcompress.recipe.workspace import Part, write_atomically
+from nlpcompress.recipe.workspace import Part
 
 logger = logging.getLogger(__name__)
 ONNX = "onnx"
@@ -86,7 +87,13 @@ def _gates(job: Job, path: Path, small: Path) -> tuple[MetricGate, ...]:
     if bound is None:
         return ()
     reference, candidate = (
-        evaluate(OnnxModel(file), job.data.test, job.data.collate, metrics=[metric])[metric]
+        evaluate(
+            OnnxModel(file),
+            job.data.test,
+            job.data.collate,
+            metrics=[metric],
+            batch_size=job.recipe.evaluate.batch_size,
+        )[metric]
         for file in (path, small)
     )
     return (
@@ -112,4 +119,4 @@ def _describe(model: Path, folder: Path) -> None:
             shutil.copyfile(model / name, folder / name)
     config = json.loads((model / "config.json").read_text(encoding="utf-8"))
     plain = {key: value for key, value in config.items() if key not in SHAPES_OF_WEIGHTS}
-    write_atomically(folder / "config.json", json.dumps(plain, indent=2))
+    write_whole(folder / "config.json", json.dumps(plain, indent=2))

@@ -41,6 +41,17 @@ TEXT = "text-classification"
             TEXT,
             "there is no file /no/such.csv",
         ),
+        (
+            {"name": "bbc-news", "masking": {}},
+            TEXT,
+            "data.masking goes with model.task masked-lm, not with text-classification",
+        ),
+        (
+            {"name": "bbc-news", "label_column": "section"},
+            "masked-lm",
+            "data.label_column: 'section', but the labels of masked-lm are the masked tokens",
+        ),
+        ({"name": "digits"}, "masked-lm", "'digits' serves image-classification, not masked-lm"),
     ],
 )
 def test_a_bad_source_is_refused(values, task, message):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from nlpcompress.data.config import DataConfig
+from nlpcompress.data.config import DataConfig, MaskingConfig
 from nlpcompress.errors import ConfigError
 
 
@@ -27,6 +27,9 @@ def test_a_yaml_list_of_columns_is_accepted_and_survives_json():
         ({"name": "csv", "text_columns": []}, "data.text_columns: .*at least 1 item"),
         ({"name": "csv", "text_columns": ["a", "b", "c"]}, "data.text_columns: .*at most 2 items"),
         ({"name": "csv", "files": ["a.csv"]}, "data.files: .*dictionary"),
+        ({"name": "csv", "masking": {"probability": 1}}, "data.masking.probability: .*less than 1"),
+        ({"name": "csv", "masking": {"smoothing": -1}}, "data.masking.smoothing: .*equal to 0"),
+        ({"name": "csv", "masking": {"smooth": 1}}, "data.masking.smooth: unknown key"),
     ],
 )
 def test_a_wrong_value_is_named_with_its_path(values, message):
@@ -35,4 +38,5 @@ def test_a_wrong_value_is_named_with_its_path(values, message):
 
 
 def test_every_field_is_described():
-    assert [name for name, field in DataConfig.model_fields.items() if not field.description] == []
+    fields = {**DataConfig.model_fields, **MaskingConfig.model_fields}
+    assert [name for name, field in fields.items() if not field.description] == []

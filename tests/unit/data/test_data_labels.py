@@ -84,3 +84,8 @@ def test_labels_must_be_as_many_as_the_models():
     check_labels(data, 2)
     with pytest.raises(DataError, match=r"model has 3 label\(s\), the data has 2 \(neg, pos\)"):
         check_labels(data, 3)
+
+
+def test_data_without_classes_fits_any_model():
+    rows = datasets.Dataset.from_dict({"input_ids": [[1]]})
+    check_labels(TaskData("masked-lm", (), rows, rows, lambda batch: {}), 2)
