@@ -4,6 +4,7 @@ from nlpcompress.losses.attention import attention_kl, attention_mse, value_rela
 from nlpcompress.losses.detection import feature_map_nms, objectness_scaled_loss
 from nlpcompress.losses.distillation import logits_mse, soft_label_loss, soft_target_loss
 from nlpcompress.losses.features import attention_transfer, hidden_cosine, hidden_mse
+from nlpcompress.losses.noise import noisy_logits
 from nlpcompress.losses.relations import relation_angle, relation_distance
 from nlpcompress.losses.sparsity import l0_penalty, l1_penalty
 
@@ -17,6 +18,7 @@ __all__ = [
     "l0_penalty",
     "l1_penalty",
     "logits_mse",
+    "noisy_logits",
     "objectness_scaled_loss",
     "relation_angle",
     "relation_distance",

@@ -49,11 +49,17 @@ def load_processor(model_id: str, *, task: str) -> Any:
     return loader.from_pretrained(resolve(model_id))
 
 
+def has_head(config: PretrainedConfig, task: Task) -> bool:
+    """Whether the checkpoint of this config was saved with the task's head."""
+    suffix = task.auto_class.removeprefix("Auto").removeprefix("Model")
+    return any(name.endswith(suffix) for name in config.architectures or ())
+
+
 def _set_labels(
     config: PretrainedConfig, task: Task, labels: tuple[str, ...], model_id: str
 ) -> None:
     own = tuple(config.id2label[i] for i in range(config.num_labels))
-    if _has_head(config, task):
+    if has_head(config, task):
         if labels and (len(own) != len(labels) or (_are_named(own) and own != labels)):
             raise DataError(
                 f"the trained head of '{model_id}' has the labels {list(own)}, the data has "
@@ -70,17 +76,12 @@ def _set_labels(
 
 
 def _set_regression(config: PretrainedConfig, task: Task, model_id: str) -> None:
-    if _has_head(config, task) and config.num_labels != 1:
+    if has_head(config, task) and config.num_labels != 1:
         raise DataError(
             f"the trained head of '{model_id}' has {config.num_labels} outputs, a regression needs "
             "one; start from a model without this head"
         )
     config.num_labels = 1
-
-
-def _has_head(config: PretrainedConfig, task: Task) -> bool:
-    suffix = task.auto_class.removeprefix("Auto").removeprefix("Model")
-    return any(name.endswith(suffix) for name in config.architectures or ())
 
 
 def _are_named(labels: tuple[str, ...]) -> bool:

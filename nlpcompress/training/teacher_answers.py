@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from pathlib import Path
 from typing import Any
@@ -22,8 +21,11 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from nlpcompress.core.method import Method
+from nlpcompress.core.whole import whole_file
 from nlpcompress.errors import ConfigError
+from nlpcompress.models.ensemble import Ensemble
 from nlpcompress.models.inputs import accepts
+from nlpcompress.training.companions import check_companions
 from nlpcompress.training.stored_teacher import STARTS, Collate, StoredTeacher
 
 OF_TOKENS = ("start_logits", "end_logits")
@@ -62,16 +64,20 @@ def store_answers(
     The teacher is in eval mode, on its device; it sees all examples in their order. What it says of
     an example must not depend on how far that is padded, as it does with padding on the left where
     positions count from there. Raises `ConfigError` when a batch is not the same twice (random
-    augmentation): it has no one answer.
+    augmentation), or an example not the same in another batch (random masking): it has no one
+    answer.
     """
+
+    def inputs(examples: list[Any]) -> dict[str, Tensor]:
+        batch = collate(examples)
+        return {k: v for k, v in batch.items() if k not in label_names and accepts(teacher, k)}
 
     def batches() -> Iterator[dict[str, Tensor]]:
         apart = torch.Generator()  # the trainer's own randomness does not move
-        loader = DataLoader(dataset, batch_size=batch_size, collate_fn=collate, generator=apart)
-        for batch in loader:
-            yield {k: v for k, v in batch.items() if k not in label_names and accepts(teacher, k)}
+        yield from DataLoader(dataset, batch_size=batch_size, collate_fn=inputs, generator=apart)
 
     _check_same(batches)
+    check_companions(dataset, inputs)
     path = Path(folder) / f"{_key(teacher, batches())}.safetensors"
     if not path.exists():
         _write(path, _answers(teacher, batches(), -(-len(dataset) // batch_size)))
@@ -121,14 +127,23 @@ def _check_same(batches: Callable[[], Iterator[dict[str, Tensor]]]) -> None:
 
 
 def _key(teacher: nn.Module, batches: Iterator[dict[str, Tensor]]) -> str:
-    config = {k: v for k, v in teacher.config.to_dict().items() if k not in UNIMPORTANT}
     versions = [FORMAT_VERSION, torch.__version__, transformers.__version__]
-    what = json.dumps([type(teacher).__name__, config, versions], sort_keys=True, default=str)
+    what = json.dumps([*_description(teacher), versions], sort_keys=True, default=str)
     total = hashlib.sha256(what.encode())
     total.update(_hash(teacher.state_dict()))
     for batch in batches:
         total.update(_hash(batch))
     return total.hexdigest()[:32]
+
+
+def _description(teacher: nn.Module) -> list[Any]:
+    """What a teacher is beside its weights; of an ensemble, of all its teachers."""
+    config = {k: v for k, v in teacher.config.to_dict().items() if k not in UNIMPORTANT}
+    own = [type(teacher).__name__, config]
+    if not isinstance(teacher, Ensemble):
+        return own
+    members = [_description(member) for member in teacher.teachers]
+    return [*own, teacher.combine, teacher.weights, members]
 
 
 def _hash(tensors: Mapping[str, Tensor]) -> bytes:
@@ -141,10 +156,6 @@ def _hash(tensors: Mapping[str, Tensor]) -> bytes:
 
 
 def _write(path: Path, answers: Mapping[str, Tensor]) -> None:
-    """Beside it first, then by its name: a file of that name is whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    save_file({name: values.contiguous() for name, values in answers.items()}, temporary)
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    """Jobs that share a folder may come to the same answers at once."""
+    with whole_file(path, alone=False) as temporary:
+        save_file({name: values.contiguous() for name, values in answers.items()}, temporary)

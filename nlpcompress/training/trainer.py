@@ -69,11 +69,11 @@ class CompressionTrainer(SafeCheckpointTrainer):
         self,
         *args: Any,
         methods: Sequence[Method] = (),
-        teacher: nn.Module | None = None,
+        teacher: nn.Module | Sequence[nn.Module] | None = None,
         teacher_cache: str | Path | None = None,
         **kwargs: Any,
     ) -> None:
-        require_teacher(methods, teacher)
+        teacher = require_teacher(methods, teacher)
         super().__init__(*args, **kwargs)
         # An encoder's loss is a plain mean, although its forward has **kwargs: with True, Trainer
         # multiplies it by the accumulation steps and the processes (transformers 5).

@@ -126,6 +126,16 @@ def test_answers_of_tokens_come_back_to_their_tokens(tmp_path, head):
         assert set(found) == {name for name in expected if "logits" in name}
 
 
+@pytest.mark.parametrize("how", ["right", "left", "bare"])
+def test_padding_is_no_other_input(tmp_path, how):
+    def bare(examples):
+        return {"input_ids": padded()(examples)["input_ids"]}
+
+    collate = bare if how == "bare" else padded(how)
+    stored = store_answers(teacher_of(tiny_bert()).eval(), Ragged(), collate, tmp_path)
+    assert len(stored.logits) == len(Ragged())
+
+
 def test_a_kill_while_writing_leaves_no_answers(tmp_path, monkeypatch):
     teacher = teacher_of(tiny_bert()).eval()
     monkeypatch.setattr("os.fsync", lambda _: 1 / 0)
@@ -141,6 +151,13 @@ def test_what_cannot_be_stored_is_refused(tmp_path):
     teacher = teacher_of(tiny_bert()).eval()
     with pytest.raises(ConfigError, match="not the same twice"):
         store_answers(teacher, Ragged(), random, tmp_path)
+
+    def by_company(examples):
+        batch = padded()(examples)
+        return {**batch, "token_type_ids": (batch["input_ids"] + len(examples)) % 2}
+
+    with pytest.raises(ConfigError, match="token_type_ids of example 0 are others when it is alo"):
+        store_answers(teacher, Ragged(), by_company, tmp_path, batch_size=1)
     head = AutoModelForTokenClassification.from_config(tiny_bert().config).eval()
     with pytest.raises(ConfigError, match="no attention_mask"):
         store_answers(head, Examples(), lambda rows: {
