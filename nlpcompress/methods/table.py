@@ -14,11 +14,14 @@ METHODS = Registry(
         "fine_tune": "nlpcompress.methods.fine_tune:FineTune",
         "head_gates": "nlpcompress.methods.pruning.head_gates:HeadGates",
         "head_importance": "nlpcompress.methods.pruning.head_importance:HeadImportance",
+        "keep_layers": "nlpcompress.methods.pruning.keep_layers:DropLayers",
+        "layerwise": "nlpcompress.methods.distillation.layerwise:LayerwiseDistillation",
         "logits": "nlpcompress.methods.distillation.logits:LogitsDistillation",
         "lottery_ticket": "nlpcompress.methods.pruning.lottery_ticket:LotteryTicket",
         "magnitude": "nlpcompress.methods.pruning.magnitude:Magnitude",
         "movement": "nlpcompress.methods.pruning.movement:Movement",
         "neuron_importance": "nlpcompress.methods.pruning.neuron_importance:NeuronImportance",
+        "triple_loss": "nlpcompress.methods.distillation.triple_loss:TripleLoss",
     },
 )
 

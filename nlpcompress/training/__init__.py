@@ -3,13 +3,17 @@
 from nlpcompress.training.checkpoints import last_checkpoint
 from nlpcompress.training.distillation import DistillationTrainer
 from nlpcompress.training.head_pruning import HeadPruningTrainer
+from nlpcompress.training.layerwise import LayerwiseDistillationTrainer
 from nlpcompress.training.movement_pruning import MovementPruningTrainer
 from nlpcompress.training.trainer import CompressionTrainer
+from nlpcompress.training.triple_loss import TripleLossTrainer
 
 __all__ = [
     "CompressionTrainer",
     "DistillationTrainer",
     "HeadPruningTrainer",
+    "LayerwiseDistillationTrainer",
     "MovementPruningTrainer",
+    "TripleLossTrainer",
     "last_checkpoint",
 ]

@@ -15,7 +15,9 @@ PRESETS = Registry(
     {
         "head_importance": "nlpcompress.methods.pruning.head_importance:HeadImportance",
         "movement": "nlpcompress.methods.pruning.movement:Movement",
+        "layerwise": "nlpcompress.methods.distillation.layerwise:LayerwiseDistillation",
         "logits": "nlpcompress.methods.distillation.logits:LogitsDistillation",
+        "triple_loss": "nlpcompress.methods.distillation.triple_loss:TripleLoss",
     },
 )
 

@@ -1,8 +1,7 @@
 """How two features become one number, by the words of a match."""
 
-from torch import Tensor
+from torch import Tensor, nn
 
-from nlpcompress.errors import ConfigError
 from nlpcompress.losses import (
     attention_kl,
     attention_mse,
@@ -33,19 +32,25 @@ def compare_states(own: Tensor, target: Tensor, loss: str, mask: Tensor | None) 
 
 
 def compare_attentions(
-    own: Attention, goal: Attention, match: Match, mask: Tensor | None
+    own: Attention,
+    goal: Attention,
+    match: Match,
+    mask: Tensor | None,
+    projection: nn.Module | None = None,
 ) -> Tensor:
     """Attentions of one layer each, their queries, keys or values.
 
-    Raises `ConfigError` for attentions of other numbers of heads.
+    `projection` makes the student's heads as many as the teacher's.
     """
-    _check_heads(own, goal, match)
     seen = mask if mask is not None and mask.shape[-1] == own.queries.shape[-2] else None
     if match.feature != "attention":
         values = (getattr(a, match.feature).transpose(1, 2).flatten(2) for a in (own, goal))
         return value_relation_kl(*values, mask=seen, heads=own.queries.shape[1])
     if match.loss == "mse":
-        return attention_mse(own.scores, goal.scores, mask=seen)
+        scores = own.scores
+        if projection is not None:
+            scores = projection(scores.movedim(1, -1)).movedim(-1, 1)
+        return attention_mse(scores, goal.scores, mask=seen)
     return attention_kl(own.biased_scores, goal.biased_scores, mask=seen)
 
 
@@ -56,12 +61,3 @@ def _one_each(rows: Tensor, mask: Tensor | None) -> Tensor:
         return rows.mean(1)
     counts = mask.flatten(1).to(rows.dtype)[..., None]
     return (rows * counts).sum(1) / counts.sum(1).clamp(min=1)
-
-
-def _check_heads(own: Attention, goal: Attention, match: Match) -> None:
-    heads = own.queries.shape[1], goal.queries.shape[1]
-    if match.feature == "attention" and heads[0] != heads[1]:
-        raise ConfigError(
-            f"{match.name}: the student has {heads[0]} heads, the teacher {heads[1]}, and heads "
-            "are compared one by one; compare values (loss: kl) instead, or the hidden states"
-        )

@@ -1,7 +1,8 @@
 """Distillation of features: the student learns what the teacher computes in between.
 
 Hidden states, attentions, queries, keys and values are read by hooks while both models run; widths
-that differ are made equal by projections that learn beside the student and are gone afterwards.
+and heads that differ are made equal by projections that learn beside the student and are gone
+afterwards.
 
     - method: features
       config:
@@ -15,7 +16,8 @@ Source: Romero et al. 2015 (FitNets), section 2.2; Jiao et al. 2020 (TinyBERT), 
 Wang et al. 2020 (MiniLM), equations 2 to 5; Park et al. 2019 (RKD); Zagoruyko and Komodakis 2017
 (attention transfer). The keys of a match are TextBrewer's.
 Differs: layers count from 1, and 0 is what goes into the first, for attentions as for hidden
-states. A match of several layers has one projection for all of them, and its loss is their mean.
+states. A match of several layers is their mean; it has one projection for the hidden states of all
+of them, and one for each pair of attentions.
 Cost: data, labelled unless `alpha_task: 0`; a teacher with the student's vocabulary; one training;
 the teacher's weights and one forward pass of it a batch, and the features of both.
 """
@@ -60,7 +62,10 @@ class FeatureDistillation(Method):
         Raises `ConfigError` for layers that are not there, features that a model does not have,
         and widths that differ without a projection.
         """
-        return FeatureMatching(model, ctx, self.config)
+        config: FeaturesConfig = self.config
+        return FeatureMatching(
+            model, ctx, config.intermediate_matches, proj_learning_rate=config.proj_learning_rate
+        )
 
     def objectives(self, ctx: Context) -> tuple[Objective, ...]:
         """`task`, if it is weighed here; the features' own come with what `prepare` returns."""

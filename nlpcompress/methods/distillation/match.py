@@ -1,8 +1,8 @@
 """One line of `intermediate_matches`: which features are compared, where, and how."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, NonNegativeInt, model_validator
 
 from nlpcompress.core.config import Config
 from nlpcompress.methods.distillation.layer_maps import LAYER_MAPS
@@ -16,6 +16,9 @@ LOSSES = {
     "keys": ("kl",),
     "values": ("kl",),
 }
+PROJECTED = {("attention", "mse"), *(("hidden", loss) for loss in LOSSES["hidden"])}
+LayerPair = Annotated[tuple[NonNegativeInt, NonNegativeInt], Field(strict=False)]
+LayerPairs = Annotated[tuple[LayerPair, ...], Field(strict=False)]
 
 
 class Match(Config):
@@ -29,27 +32,36 @@ class Match(Config):
     layer_T: int | str | None = Field(  # noqa: N815
         None, description="the teacher's layer from 1, or the path of a module"
     )
-    layers: Literal["uniform", "last"] | None = Field(
-        None, description="instead of both: every layer of the student, each with one of the other"
+    layers: Literal["uniform", "last"] | LayerPairs | None = Field(
+        None,
+        description="instead of both: every layer of the student, each with one of the teacher; "
+        "or pairs of layers as you choose them, the student's first: [[1, 2], [2, 4], [3, 6]]",
     )
     weight: float = Field(1.0, gt=0, description="in the training loss")
-    proj: Literal["linear"] | None = Field(
-        None, description="linear: project the student's states to the teacher's width"
+    proj: Literal["linear", "auto"] | None = Field(
+        None,
+        description="linear: project the student's states to the teacher's width, or its "
+        "attentions to the teacher's heads; auto: only where these differ",
     )
 
     @model_validator(mode="after")
     def _fits(self) -> "Match":
         explicit = (self.layer_S is not None, self.layer_T is not None)
-        if any(explicit) != all(explicit) or (self.layers is not None) == any(explicit):
-            raise ValueError("give layer_S and layer_T, or layers: uniform or last, and not both")
+        if any(explicit) != all(explicit) or bool(self.layers) == any(explicit):
+            raise ValueError("give layer_S and layer_T, or layers (uniform, last, pairs), not both")
         if self.loss not in LOSSES[self.feature]:
             raise ValueError(
                 f"loss: {self.loss} is not for feature: {self.feature}; choose one of "
                 f"{', '.join(LOSSES[self.feature])}"
             )
         paths = any(isinstance(layer, str) for layer in (self.layer_S, self.layer_T))
-        if self.feature != "hidden" and (self.proj or paths):
-            raise ValueError(f"proj and paths of modules are for hidden, not for {self.feature}")
+        if self.feature != "hidden" and paths:
+            raise ValueError(f"paths of modules are for hidden, not for {self.feature}")
+        if self.proj and (self.feature, self.loss) not in PROJECTED:
+            raise ValueError(
+                f"proj is for hidden states and for attentions compared by mse, not for "
+                f"{self.feature} by {self.loss}"
+            )
         return self
 
     @property
@@ -62,5 +74,7 @@ class Match(Config):
         if self.layers is None:
             assert self.layer_S is not None and self.layer_T is not None
             return [(self.layer_S, self.layer_T)]
+        if not isinstance(self.layers, str):
+            return list(self.layers)
         first = 0 if self.feature == "hidden" else 1
         return list(LAYER_MAPS[self.layers](student_depth, teacher_depth, first=first))

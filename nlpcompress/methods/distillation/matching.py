@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,14 +14,16 @@ from nlpcompress.core.method import Context, Objective, Progress, Step
 from nlpcompress.errors import ConfigError
 from nlpcompress.methods.distillation.comparing import compare_attentions, compare_states
 from nlpcompress.methods.distillation.match import Match
-from nlpcompress.methods.distillation.projections import new_projection, register, unregister
+from nlpcompress.methods.distillation.projections import (
+    head_projections,
+    register,
+    state_projection,
+    unregister,
+)
 from nlpcompress.models.features import Features
 from nlpcompress.models.inputs import accepts
 from nlpcompress.models.layers import layers_of
 from nlpcompress.scoring import on_device_of, same_randomness
-
-if TYPE_CHECKING:
-    from nlpcompress.methods.distillation.features import FeaturesConfig
 
 NAME = "compression_features"
 PATH = f"{NAME}.projections"
@@ -31,11 +34,18 @@ Pair = tuple[Place, Place]
 class FeatureMatching(nn.Module):
     """Hooks on both models, and the projections, which the student holds while it trains."""
 
-    def __init__(self, student: nn.Module, ctx: Context, config: FeaturesConfig) -> None:
+    def __init__(
+        self,
+        student: nn.Module,
+        ctx: Context,
+        matches: Sequence[Match],
+        *,
+        proj_learning_rate: float,
+    ) -> None:
         super().__init__()
         assert ctx.teacher is not None, "a method that needs a teacher was let through without one"
-        self.matches, self._student = config.intermediate_matches, (student,)
-        self.learning_rate = config.proj_learning_rate
+        self.matches, self._student = tuple(matches), (student,)
+        self.learning_rate = proj_learning_rate
         depths = [_depth(model) if self._by_depth else 0 for model in (student, ctx.teacher)]
         self._pairs: list[list[Pair]] = [match.pairs(*depths) for match in self.matches]
         with ExitStack() as undo:
@@ -91,9 +101,10 @@ class FeatureMatching(nn.Module):
             for number, (match, pairs) in enumerate(zip(self.matches, self._pairs, strict=True)):
                 if match.feature == "hidden":
                     states = [(self._own.state(a), self._theirs.state(b)) for a, b in pairs]
-                    made.update(new_projection(match, states, number))
+                    made.update(state_projection(match, states, number))
                 else:
-                    self._mean(number, None)
+                    seen = [(self._own.attention(a), self._theirs.attention(b)) for a, b in pairs]
+                    made.update(head_projections(match, seen, number))
         register(made, student, PATH)
         return made
 
@@ -103,19 +114,25 @@ class FeatureMatching(nn.Module):
 
     def _mean(self, number: int, mask: Tensor | None) -> Tensor:
         """Over the pairs of a match."""
-        compare = self._states if self.matches[number].feature == "hidden" else self._attentions
-        return torch.stack([compare(number, *pair, mask) for pair in self._pairs[number]]).mean()
+        pairs = enumerate(self._pairs[number])
+        return torch.stack([self._compared(number, place, *p, mask) for place, p in pairs]).mean()
 
-    def _states(self, number: int, own: Place, theirs: Place, mask: Tensor | None) -> Tensor:
-        state, match = self._own.state(own), self.matches[number]
-        _check_gradient(state, match, own)
-        if str(number) in self.projections:
-            state = self.projections[str(number)](state)
-        return compare_states(state, self._theirs.state(theirs), match.loss, mask)
+    def _compared(
+        self, number: int, place: int, own: Place, theirs: Place, mask: Tensor | None
+    ) -> Tensor:
+        """One pair, in its place among those of its match."""
+        match = self.matches[number]
+        if match.feature == "hidden":
+            state, project = self._own.state(own), self._projection(f"{number}")
+            _check_gradient(state, match, own)
+            state = state if project is None else project(state)
+            return compare_states(state, self._theirs.state(theirs), match.loss, mask)
+        attentions = self._own.attention(own), self._theirs.attention(theirs)
+        _check_gradient(attentions[0].queries, match, own)
+        return compare_attentions(*attentions, match, mask, self._projection(f"{number}_{place}"))
 
-    def _attentions(self, number: int, own: Place, theirs: Place, mask: Tensor | None) -> Tensor:
-        pair = self._own.attention(own), self._theirs.attention(theirs)
-        return compare_attentions(*pair, self.matches[number], mask)
+    def _projection(self, name: str) -> nn.Module | None:
+        return getattr(self.projections, name, None)
 
 
 def _check_gradient(state: Tensor, match: Match, place: int | str) -> None:

@@ -1,4 +1,4 @@
-"""Layers that bring the student's states to the teacher's width, while the student trains."""
+"""Layers that give the student's features the teacher's sizes, while the student trains."""
 
 from collections.abc import Sequence
 
@@ -8,11 +8,12 @@ from torch import Tensor, nn
 from nlpcompress.errors import ConfigError
 from nlpcompress.methods.distillation.comparing import OF_ROWS
 from nlpcompress.methods.distillation.match import Match
+from nlpcompress.models.features import Attention
 
 IGNORED = "_ddp_params_and_buffers_to_ignore"
 
 
-def new_projection(
+def state_projection(
     match: Match, states: Sequence[tuple[Tensor, Tensor]], number: int
 ) -> dict[str, nn.Module]:
     """One for all pairs of a match, under its number; none when none was asked for.
@@ -22,7 +23,8 @@ def new_projection(
     """
     widths = sorted({(_width(own), _width(theirs)) for own, theirs in states})
     if match.proj is None:
-        _check_equal(match, widths)
+        _check_widths(match, widths)
+    if match.proj is None or (match.proj == "auto" and all(own == goal for own, goal in widths)):
         return {}
     if len(widths) > 1:
         raise ConfigError(
@@ -31,6 +33,24 @@ def new_projection(
         )
     (own, theirs), maps = widths[0], states[0][0].dim() == 4
     return {str(number): nn.Conv2d(own, theirs, 1) if maps else nn.Linear(own, theirs)}
+
+
+def head_projections(
+    match: Match, attentions: Sequence[tuple[Attention, Attention]], number: int
+) -> dict[str, nn.Module]:
+    """One for each pair of a match, as heads of two layers have nothing in common.
+
+    The teacher's heads are learnt as weighted sums of the student's. Raises `ConfigError` for
+    numbers of heads that need one.
+    """
+    heads = [(own.queries.shape[1], theirs.queries.shape[1]) for own, theirs in attentions]
+    if match.proj is None:
+        _check_heads(match, heads)
+    return {
+        f"{number}_{place}": nn.Linear(own, theirs, bias=False)
+        for place, (own, theirs) in enumerate(heads)
+        if match.proj == "linear" or (match.proj == "auto" and own != theirs)
+    }
 
 
 def register(projections: nn.ModuleDict, student: nn.Module, path: str) -> None:
@@ -62,12 +82,21 @@ def _average(parameter: Tensor) -> None:
         parameter.grad.div_(dist.get_world_size())
 
 
-def _check_equal(match: Match, widths: Sequence[tuple[int, int]]) -> None:
+def _check_widths(match: Match, widths: Sequence[tuple[int, int]]) -> None:
     odd = next(((own, theirs) for own, theirs in widths if own != theirs), None)
     if odd and match.loss in OF_ROWS:
         raise ConfigError(
             f"{match.name}: the student's states have {odd[0]} features, the teacher's {odd[1]}; "
             "set proj: linear, or compare relations"
+        )
+
+
+def _check_heads(match: Match, heads: Sequence[tuple[int, int]]) -> None:
+    odd = next(((own, theirs) for own, theirs in heads if own != theirs), None)
+    if odd and match.feature == "attention":
+        raise ConfigError(
+            f"{match.name}: the student has {odd[0]} heads, the teacher {odd[1]}, and heads are "
+            "compared one by one; set proj: linear (with loss: mse), or compare values (loss: kl)"
         )
 
 

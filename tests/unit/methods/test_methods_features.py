@@ -156,7 +156,13 @@ def test_feature_maps_of_images():
             {"layer_S": 1, "layer_T": "a", "feature": "attention"},
             "paths of modules are for hidden, not for attention",
         ),
-        ({"layers": "first"}, r"intermediate_matches.0.layers: .*'uniform' or 'last'"),
+        ({"layers": "first"}, r"intermediate_matches.0.layers.*'uniform' or 'last'"),
+        ({"layers": []}, "give layer_S and layer_T, or layers"),
+        ({"layers": [[1]]}, r"intermediate_matches.0.layers"),
+        (
+            {"layers": "last", "feature": "attention", "loss": "kl", "proj": "linear"},
+            "not for attention by kl",
+        ),
     ],
 )
 def test_matches_that_mean_nothing_are_refused(match, words):
@@ -194,6 +200,36 @@ def test_a_student_with_fewer_heads_learns_attention_of_heads_that_stay_by_value
     with pytest.raises(ConfigError, match="has 2 heads, the teacher 4"):
         matching(student, teacher, {"feature": "attention", "layers": "uniform"})
     assert losses(student, teacher, match)["values_kl"][1].item() > 0
+
+
+def test_layers_in_pairs():
+    student, teacher = student_and_teacher()
+    loss = losses(student, teacher, {"layers": [[2, 1], [1, 4]]})["hidden_mse"][1]
+    mask = INPUTS["attention_mask"]
+    own, theirs = hidden(student), hidden(teacher)
+    parts = [hidden_mse(own[a], theirs[b], mask=mask) for a, b in ((2, 1), (1, 4))]
+    assert loss.item() == pytest.approx(sum(parts).item() / 2)
+
+
+def test_heads_that_differ_are_projected_pair_by_pair():
+    student, teacher = student_and_teacher()
+    keep = {"op": "keep", "axis": "layers.0.heads", "indices": [0, 2]}
+    apply_plan(student, plan_from_json([keep]), INPUTS)
+    match = {"feature": "attention", "layers": [[1, 2], [2, 4]], "proj": "linear"}
+    prepared = matching(student, teacher, match)
+    (group,) = prepared.parameter_groups()
+    assert [tuple(p.shape) for p in group["params"]] == [(4, 2), (4, 4)]
+    step = Step(INPUTS, student(**INPUTS), torch.tensor(0.0), lambda i: teacher(**i))
+    (objective,) = prepared.objectives()
+    loss, parts = objective.loss(step), []
+    for pair, weight in zip(((1, 2), (2, 4)), group["params"], strict=True):
+        own, theirs = prepared._own.attention(pair[0]), prepared._theirs.attention(pair[1])
+        mixed = torch.einsum("ts,bsqk->btqk", weight, own.scores)
+        parts.append(attention_mse(mixed, theirs.scores, mask=INPUTS["attention_mask"]))
+    assert loss.item() == pytest.approx(sum(parts).item() / 2)
+    loss.backward()
+    assert all(p.grad.abs().sum() > 0 for p in group["params"])
+    prepared.close()
 
 
 def test_features_without_gradients_are_named():

@@ -1,0 +1,91 @@
+"""DistilBERT's triple loss: the teacher's soft answers, the task's labels, and its last states.
+
+The loss is `alpha_ce · T² · KL(teacher ‖ student) + alpha_task · task loss + alpha_cos · (1 - cos)`
+of the last hidden states, token by token; the task is masked language modelling on plain text, or
+any other of a teacher that was fine-tuned for it. The student is best made by `keep_layers`.
+
+    - method: triple_loss
+      config: {temperature: 2.0, alpha_ce: 5.0, alpha_task: 2.0, alpha_cos: 1.0}
+      train: {num_train_epochs: 3, learning_rate: 5.0e-4, warmup_steps: 1000}
+
+Source: Sanh et al. 2019 (DistilBERT), section 3; the weights 5, 2, 1 and T = 2 are those of the
+commands in its code's README (the code's own defaults are others).
+Differs: student and teacher may have other widths, with `proj: linear`. The divergence is a mean
+over the tokens that are no padding, as there; `soft_targets: labelled` takes only those with a
+label, which for masked language modelling are the masked ones.
+Cost: plain text, or labelled data; a teacher with the student's vocabulary; one training; the
+teacher's weights and one forward pass of it a batch, and its last states.
+"""
+
+from functools import partial
+from typing import ClassVar, Literal
+
+from pydantic import Field, PositiveFloat
+from torch import Tensor, nn
+
+from nlpcompress.core.config import Config
+from nlpcompress.core.method import Context, Gates, Method, Objective, Step
+from nlpcompress.methods.distillation.answers import answer_loss, soft_loss_of
+from nlpcompress.methods.distillation.match import Match
+from nlpcompress.methods.distillation.matching import FeatureMatching
+from nlpcompress.models.layers import layers_of
+
+
+class TripleLossConfig(Config):
+    """The weights of the three losses."""
+
+    temperature: float = Field(
+        2.0, gt=0, description="softens both distributions: logits are divided by it"
+    )
+    alpha_ce: float = Field(5.0, ge=0, description="weight of the soft targets")
+    alpha_task: float = Field(2.0, ge=0, description="weight of the task's own loss")
+    alpha_cos: float = Field(1.0, ge=0, description="weight of the last hidden states' cosine")
+    soft_targets: Literal["all", "labelled"] = Field(
+        "all", description="of answers for tokens: all but padding, or only where a label is set"
+    )
+    proj: Literal["linear", "auto"] | None = Field(
+        None, description="project the student's last states to the teacher's width (see features)"
+    )
+    proj_learning_rate: PositiveFloat = Field(1e-3, description="learning rate of the projection")
+
+
+class TripleLoss(Method):
+    """Teaches a student as DistilBERT was taught."""
+
+    name: ClassVar[str] = "triple_loss"
+    Config: ClassVar[type[TripleLossConfig]] = TripleLossConfig
+    needs_teacher: ClassVar[bool] = True
+    looks_inside: ClassVar[bool] = True
+
+    def prepare(self, model: nn.Module, ctx: Context) -> Gates | None:
+        """Hooks on the last layer of both models; none when the cosine weighs nothing.
+
+        Raises `ConfigError` for widths that differ without a projection, `PlanError` for a model
+        without one stack of layers.
+        """
+        config: TripleLossConfig = self.config
+        if not config.alpha_cos:
+            return None
+        assert ctx.teacher is not None, "a method that needs a teacher was let through without one"
+        last, goal = (len(layers_of(m)[1]) for m in (model, ctx.teacher))
+        match = Match(
+            loss="cosine", layer_S=last, layer_T=goal, weight=config.alpha_cos, proj=config.proj
+        )
+        return FeatureMatching(model, ctx, [match], proj_learning_rate=config.proj_learning_rate)
+
+    def objectives(self, ctx: Context) -> tuple[Objective, ...]:
+        """`soft_targets` and `task`; the cosine comes with what `prepare` returns."""
+        config: TripleLossConfig = self.config
+        soft_targets = partial(
+            answer_loss,
+            loss=soft_loss_of(ctx.teacher, config.temperature),
+            all_tokens=config.soft_targets == "all",
+        )
+        return (
+            Objective("soft_targets", config.alpha_ce, soft_targets, needs_teacher=True),
+            Objective("task", config.alpha_task, _task),
+        )
+
+
+def _task(step: Step) -> Tensor:
+    return step.task_loss
