@@ -1,6 +1,8 @@
 """TrainingArguments of a stage: what the recipe says, over what every stage needs."""
 
+import dataclasses
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ from transformers import TrainingArguments
 from nlpcompress.errors import ConfigError
 from nlpcompress.recipe.launch import LONGEST_WAIT, on_cpu
 from nlpcompress.recipe.schema import Recipe
+from nlpcompress.recipe.train_keys import GROUP_BY_LENGTH
 
 DEFAULTS: dict[str, Any] = {
     "save_total_limit": 2,
@@ -20,7 +23,7 @@ DEFAULTS: dict[str, Any] = {
 
 def training_arguments(recipe: Recipe, position: int, output: Path) -> TrainingArguments:
     """Arguments of stage `position`. Raises `ConfigError` for values that do not go together."""
-    train = recipe.stages[position].train or {}
+    train = _renamed(recipe.stages[position].train or {})
     saving = {} if "save_steps" in train or "save_strategy" in train else {"save_strategy": "epoch"}
     owned = {
         "output_dir": str(output),
@@ -32,6 +35,15 @@ def training_arguments(recipe: Recipe, position: int, output: Path) -> TrainingA
         return TrainingArguments(**{**DEFAULTS, **saving, **machine, **train, **owned})
     except (ValueError, TypeError, ImportError) as error:
         raise ConfigError(f"stages.{position}.train: {error}") from None
+
+
+def _renamed(train: Mapping[str, Any]) -> dict[str, Any]:
+    """Batches of texts of like length, as the installed transformers calls them."""
+    if GROUP_BY_LENGTH in {field.name for field in dataclasses.fields(TrainingArguments)}:
+        return dict(train)
+    rest = {key: value for key, value in train.items() if key != GROUP_BY_LENGTH}
+    grouped = {"train_sampling_strategy": "group_by_length"} if train.get(GROUP_BY_LENGTH) else {}
+    return {**rest, **grouped}
 
 
 def check_arguments(recipe: Recipe, output: Path) -> None:

@@ -1,11 +1,12 @@
 """What the schema cannot say: names that must be in tables, and parts that must fit each other."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from typing import Any
 
 from nlpcompress.core.registry import Registry
 from nlpcompress.data.check import check_source
 from nlpcompress.data.config import DataConfig
+from nlpcompress.data.table import LABELLED_TEXT_TASKS
 from nlpcompress.errors import ConfigError, NlpCompressError
 from nlpcompress.evaluation.metrics import LIBRARIES, METRICS
 from nlpcompress.methods.table import METHODS
@@ -13,7 +14,7 @@ from nlpcompress.models.random import random_config
 from nlpcompress.models.tasks import TASKS, task_named
 from nlpcompress.recipe.roles import cuts
 from nlpcompress.recipe.schema import RANDOM
-from nlpcompress.recipe.train_keys import train_problems
+from nlpcompress.recipe.train_keys import GROUP_BY_LENGTH, train_problems
 
 Values = Mapping[str, Any]
 
@@ -26,6 +27,7 @@ def meaning_problems(recipe: Values) -> list[str]:
         *_metrics(_block(recipe, "evaluate")),
         *_export(_block(recipe, "export")),
         *_stages(recipe.get("stages")),
+        *_for_the_task(recipe),
     ]
 
 
@@ -92,6 +94,33 @@ def _stages(stages: object) -> Iterator[str]:
         if isinstance(stage, Mapping):
             yield from _stage(stage, f"stages.{position}", cut_before=cut_before)
         cut_before = cut_before or _may_cut(stage)
+
+
+def _for_the_task(recipe: Values) -> Iterator[str]:
+    """What of a stage goes with some tasks only."""
+    task = _block(recipe, "model").get("task")
+    for position, stage in _mappings(recipe.get("stages")):
+        if (
+            task in TASKS
+            and TASKS[task].inputs != "text"
+            and _block(stage, "train").get(GROUP_BY_LENGTH)
+        ):
+            yield f"stages.{position}.train.{GROUP_BY_LENGTH}: {task} has no lengths; leave it out"
+        if isinstance(stage.get("augment"), Mapping):
+            yield from _augment(stage, task, f"stages.{position}.augment")
+
+
+def _augment(stage: Values, task: object, where: str) -> Iterator[str]:
+    """What copies of texts need: texts with labels, a training, and a model that proposes words."""
+    if task in TASKS and task not in LABELLED_TEXT_TASKS:
+        yield f"{where}: goes with {' and '.join(LABELLED_TEXT_TASKS)}, not with {task}"
+    if stage.get("train") is None:
+        yield f"{where}: the stage does not train; give it a train block, or leave it out"
+    if stage["augment"].get("masked_lm") is None:
+        yield (
+            f"{where}.masked_lm: required: name the masked language model that proposes words, "
+            "such as bert-base-uncased"
+        )
 
 
 def _may_cut(stage: object) -> bool:
@@ -172,3 +201,9 @@ def _teacher(
         )
     if teacher is not None and not learning:
         yield f"{where}.teacher: {known[0]} does not learn from a teacher; leave it out"
+    inside = [name for name in learning if METHODS.load(name).looks_inside]
+    if inside and not isinstance(teacher, str) and isinstance(teacher, Sized) and len(teacher) > 1:
+        yield (
+            f"{where}.teacher: {inside[0]} looks into the teacher while it runs, and several have "
+            "no one inside; name one"
+        )

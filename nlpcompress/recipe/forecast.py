@@ -89,10 +89,12 @@ def _close_gates(method: Method, model: PreTrainedModel, ctx: Context) -> None:
 def _actions(stage: StageConfig, plan: Plan, data: TaskData) -> Iterator[str]:
     if stage.train is not None:
         yield f"trains on {len(data.train)} rows: " + _pairs(stage.train)
+    if stage.augment:
+        yield "and on copies of them: " + _pairs(stage.augment.to_json())
     if stage.config:
         yield _pairs(stage.config)
-    if stage.teacher is not None:
-        yield f"learns from {stage.teacher}"
+    if stage.teacher:
+        yield f"learns from {', '.join(stage.teacher)}"
     for other in stage.also:
         yield f"beside it {other.method}: {_pairs(other.config) or 'by default'}"
     yield from (_cut_line(edit) for edit in islice(plan, 3))

@@ -14,7 +14,7 @@ from nlpcompress.recipe.finish import finish, finished
 from nlpcompress.recipe.job import Job, duration
 from nlpcompress.recipe.launch import agreed, join, main_first
 from nlpcompress.recipe.schema import Recipe
-from nlpcompress.recipe.source import check_lengths, check_teacher_tokenizer
+from nlpcompress.recipe.source import check_lengths, check_teacher_tokenizer, check_word_model
 from nlpcompress.recipe.stage import run_stage, run_start
 from nlpcompress.recipe.workspace import PARTS, Workspace
 
@@ -69,9 +69,10 @@ def _preflight(job: Job) -> None:
     check_lengths(job.recipe)
     check_arguments(job.recipe, job.workspace.out / PARTS)
     for position, stage in enumerate(job.recipe.stages):
-        if stage.teacher is not None:
+        check_word_model(stage.augment, where=f"stages.{position}.augment.masked_lm")
+        for teacher in stage.teacher or ():
             check_teacher_tokenizer(
-                stage.teacher,
+                teacher,
                 job.processor,
                 task=job.recipe.model.task,
                 where=f"stages.{position}.teacher",

@@ -2,15 +2,29 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveInt
+import pydantic
+from pydantic import Field, PositiveFloat, PositiveInt
 
 from nlpcompress.core.config import Config
+from nlpcompress.data.augmentation.config import AugmentConfig
 from nlpcompress.data.config import DataConfig
 
 RANDOM = "random"
 """The model id that stands for a tiny random model, made from `model.config`."""
 
 Sizes = Annotated[tuple[PositiveInt, ...], Field(strict=False, min_length=1)]
+Name = Annotated[str, Field(min_length=1)]
+
+
+def _weighed(teachers: object) -> object:
+    """A name, or a list of them, as a mapping to equal weights."""
+    names = [teachers] if isinstance(teachers, str) else teachers
+    return dict.fromkeys(names, 1.0) if isinstance(names, (list, tuple)) else names
+
+
+Teachers = Annotated[
+    dict[Name, PositiveFloat], Field(min_length=1), pydantic.BeforeValidator(_weighed)
+]
 
 
 class ModelConfig(Config):
@@ -23,6 +37,12 @@ class ModelConfig(Config):
     task: str = Field(description="what the model does, one of `nlpcompress ls tasks`")
     config: dict[str, Any] | None = Field(
         None, description="for `id: random` only: the model's own config, with its model_type"
+    )
+    processor: str | None = Field(
+        None,
+        min_length=1,
+        description="whose tokenizer or image processor to use, such as the teacher's for a random "
+        "student; by default the model's own",
     )
 
 
@@ -43,11 +63,15 @@ class StageConfig(MethodConfig):
     train: dict[str, Any] | None = Field(
         None, description="TrainingArguments of this stage; no training without it"
     )
-    teacher: str | None = Field(
+    augment: AugmentConfig | None = Field(
         None,
-        min_length=1,
-        description="model id or folder to learn from; by default the model as it was before the "
-        "first cut of the recipe",
+        description="also train on copies of the texts with other words, such as "
+        "{masked_lm: bert-base-uncased, copies: 20}",
+    )
+    teacher: Teachers | None = Field(
+        None,
+        description="model id or folder to learn from, or a list of them, or their weights, as in "
+        "{large: 2.0, small: 1.0}; by default the model as it was before the first cut",
     )
     cache_teacher: bool = Field(
         False,

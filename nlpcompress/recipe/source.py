@@ -1,15 +1,21 @@
 """The models and the processor that a recipe names; errors hold their path in the recipe."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import transformers
 from safetensors import SafetensorError
+from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
 
+from nlpcompress.data.augmentation.config import AugmentConfig
+from nlpcompress.data.augmentation.word_model import WordModel
 from nlpcompress.data.synthetic import VOCABULARY
+from nlpcompress.data.table import MASKED_LM
 from nlpcompress.errors import ConfigError
-from nlpcompress.models.load import load_model, load_processor, resolve
+from nlpcompress.models.ensemble import Ensemble
+from nlpcompress.models.load import has_head, load_model, load_processor, resolve
 from nlpcompress.models.random import from_config, random_config, random_model, word_tokenizer
 from nlpcompress.models.tasks import task_named
 from nlpcompress.recipe.schema import RANDOM, ModelConfig, Recipe
@@ -18,10 +24,19 @@ T = TypeVar("T")
 
 
 def start_processor(model: ModelConfig) -> Any:
-    """Tokenizer or image processor of the start model; None for a random image model."""
+    """Tokenizer or image processor: the one that is named, else the start model's own.
+
+    A random model has one of whole words for texts, and None for images.
+    """
+    if model.processor is not None:
+        return _processor(model.processor, model.task, "model.processor")
     if model.id == RANDOM:
         return word_tokenizer(VOCABULARY) if task_named(model.task).inputs == "text" else None
-    return _found(lambda: load_processor(model.id, task=model.task), model.id, "model.id")
+    return _processor(model.id, model.task, "model.id")
+
+
+def _processor(name: str, task: str, where: str) -> Any:
+    return _found(lambda: load_processor(name, task=task), name, where)
 
 
 def start_model(model: ModelConfig, *, labels: Sequence[str], seed: int) -> PreTrainedModel:
@@ -31,7 +46,7 @@ def start_model(model: ModelConfig, *, labels: Sequence[str], seed: int) -> PreT
     """
     transformers.set_seed(seed)
     if model.id == RANDOM:
-        return random_model(model.config or {}, task=model.task, labels=labels, words=VOCABULARY)
+        return _random_model(model, labels)
     return _found(
         lambda: load_model(model.id, task=model.task, labels=labels), model.id, "model.id"
     )
@@ -40,11 +55,17 @@ def start_model(model: ModelConfig, *, labels: Sequence[str], seed: int) -> PreT
 def skeleton(model: ModelConfig, *, labels: Sequence[str]) -> PreTrainedModel:
     """The start model's shapes under random weights; no weight is read. Raises `ConfigError`."""
     if model.id == RANDOM:
-        return random_model(model.config or {}, task=model.task, labels=labels, words=VOCABULARY)
+        return _random_model(model, labels)
     config = _config(model)
     if getattr(config, "quantization_config", None) is not None:
         return start_model(model, labels=labels, seed=0)
     return from_config(config, task=model.task, labels=labels)
+
+
+def _random_model(model: ModelConfig, labels: Sequence[str]) -> PreTrainedModel:
+    texts = task_named(model.task).inputs == "text"
+    tokenizer = start_processor(model) if texts else None
+    return random_model(model.config or {}, task=model.task, labels=labels, tokenizer=tokenizer)
 
 
 def check_lengths(recipe: Recipe) -> None:
@@ -71,16 +92,25 @@ def _config(model: ModelConfig) -> PretrainedConfig:
     )
 
 
-def named_teacher(teacher: str, *, task: str, labels: Sequence[str], where: str) -> PreTrainedModel:
-    """A teacher that a stage names. Raises as `start_model` does."""
-    return _found(lambda: load_model(teacher, task=task, labels=labels), teacher, where)
+def named_teacher(
+    teachers: Mapping[str, float], *, task: str, labels: Sequence[str], where: str
+) -> nn.Module:
+    """The teacher that a stage names, or several, with their weights, as one.
+
+    Raises as `start_model` does.
+    """
+    models = [
+        _found(partial(load_model, name, task=task, labels=labels), name, where)
+        for name in teachers
+    ]
+    return models[0] if len(models) == 1 else Ensemble(models, list(teachers.values()))
 
 
 def check_teacher_tokenizer(teacher: str, processor: Any, *, task: str, where: str) -> None:
     """Raises `ConfigError` when the teacher's tokenizer numbers tokens in another way."""
     if task_named(task).inputs != "text":
         return
-    theirs = _found(lambda: load_processor(teacher, task=task), teacher, where).get_vocab()
+    theirs = _processor(teacher, task, where).get_vocab()
     own = processor.get_vocab()
     if theirs == own:
         return
@@ -93,6 +123,33 @@ def check_teacher_tokenizer(teacher: str, processor: Any, *, task: str, where: s
         f"tokens ({some}, …) have another id or none, so the same ids mean other words; name a "
         "teacher with the student's tokenizer"
     )
+
+
+def word_model(config: AugmentConfig, where: str) -> WordModel:
+    """The masked language model that proposes words. Raises `ConfigError`, `DataError`."""
+    name = _named(config)
+    check_word_model(config, where)
+    masked_lm = _found(lambda: load_model(name, task=MASKED_LM), name, where)
+    return WordModel(masked_lm, _processor(name, MASKED_LM, where))
+
+
+def check_word_model(config: AugmentConfig | None, where: str) -> None:
+    """Raises `ConfigError` when the model has no trained head to tell words with."""
+    if config is None:
+        return
+    name = _named(config)
+    found = _found(lambda: transformers.AutoConfig.from_pretrained(resolve(name)), name, where)
+    if not has_head(found, task_named(MASKED_LM)):
+        raise ConfigError(
+            f"{where}: '{name}' was saved as {' or '.join(found.architectures or ['nothing'])}, "
+            "which tells no masked words; name a masked language model, or train one: a recipe "
+            f"with the task {MASKED_LM}"
+        )
+
+
+def _named(config: AugmentConfig) -> str:
+    assert config.masked_lm is not None, "a recipe without it passed its checks"
+    return config.masked_lm
 
 
 def _found(load: Callable[[], T], model_id: str, where: str) -> T:

@@ -19,6 +19,7 @@ from nlpcompress.io.storage import round_to_int8
 from nlpcompress.methods.table import make_method
 from nlpcompress.models.examples import example_inputs
 from nlpcompress.recipe.arguments import training_arguments
+from nlpcompress.recipe.augmented import training_rows
 from nlpcompress.recipe.job import Job, duration
 from nlpcompress.recipe.launch import agreed, main_first
 from nlpcompress.recipe.schema import StageConfig
@@ -80,7 +81,7 @@ def _train(
     trainer = CompressionTrainer(
         model=model,
         args=training_arguments(job.recipe, position, checkpoints),
-        train_dataset=job.data.train,
+        train_dataset=training_rows(job, position),
         data_collator=job.data.collate,
         methods=methods,
         teacher=teacher_of(job, methods, position),
@@ -94,11 +95,11 @@ def _train(
 
 
 def teacher_of(job: Job, methods: Sequence[Method], position: int) -> nn.Module | None:
-    """The model the stage names, else the one before the first cut."""
+    """The model or models the stage names, else the one before the first cut."""
     stage = job.recipe.stages[position]
     if not any(method.needs_teacher for method in methods):
         return None
-    if stage.teacher is not None:
+    if stage.teacher:
         return named_teacher(
             stage.teacher,
             task=job.recipe.model.task,

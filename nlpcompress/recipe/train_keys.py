@@ -39,7 +39,6 @@ OWNED = {
 
 NOT_PORTABLE = {
     "warmup_ratio": "transformers 5 has no such key; write `warmup_steps`, a whole number",
-    "group_by_length": "transformers 5 has no such key",
     "no_cuda": "transformers 5 has no such key; write `use_cpu`",
     "use_mps_device": "transformers 5 has no such key",
     "evaluation_strategy": "no supported transformers has such a key",
@@ -57,7 +56,7 @@ NOT_PORTABLE = {
     "jit_mode_eval": "transformers 5 has no such key",
     "past_index": "transformers 5 has no such key",
     "activation_checkpointing": "transformers 4.57 has no such key; write `gradient_checkpointing`",
-    "train_sampling_strategy": "transformers 4.57 has no such key",
+    "train_sampling_strategy": "transformers 4.57 has no such key; write `group_by_length: true`",
     "use_cache": "transformers 4.57 has no such key",
     "enable_jit_checkpoint": "transformers 4.57 has no such key",
 }
@@ -79,6 +78,10 @@ WHOLE = frozenset({"warmup_steps"})
 """Transformers 5 reads a fraction here as a share of all steps, 4.57 refuses it."""
 
 
+GROUP_BY_LENGTH = "group_by_length"
+"""A key of transformers 4.57, which recipes may use; it is translated for transformers 5."""
+
+
 def train_problems(train: Mapping[str, Any], where: str) -> list[str]:
     """One line for each key that is unknown, not for recipes, or has a wrong value."""
     known = _hints()
@@ -88,11 +91,12 @@ def train_problems(train: Mapping[str, Any], where: str) -> list[str]:
 
 def _hints() -> dict[str, Any]:
     hints = typing.get_type_hints(TrainingArguments)
-    return {
+    own = {
         field.name: hints[field.name]
         for field in dataclasses.fields(TrainingArguments)
         if not field.name.startswith("_")
     }
+    return {GROUP_BY_LENGTH: bool, **own}
 
 
 def _problem(key: str, value: object, known: Mapping[str, Any]) -> str | None:

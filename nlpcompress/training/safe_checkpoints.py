@@ -4,7 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from torch import nn
+from torch.utils.data import Sampler
 from transformers import Trainer
+from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from nlpcompress.errors import FormatError
 from nlpcompress.training.checkpoints import (
@@ -14,10 +16,21 @@ from nlpcompress.training.checkpoints import (
     rotate,
     unmark,
 )
+from nlpcompress.training.length_groups import LengthGroups
 
 
 class SafeCheckpointTrainer(Trainer):
-    """Checkpoints get a marker when all of them is on the disk; older ones go only after that."""
+    """Checkpoints get a marker when all of them is on the disk; older ones go only after that.
+
+    Batches by length come in an order that a resumed training finds again.
+    """
+
+    def _get_train_sampler(self, *args: Any) -> Sampler | None:
+        sampler = super()._get_train_sampler(*args)
+        if not isinstance(sampler, LengthGroupedSampler):
+            return sampler
+        seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
+        return LengthGroups(sampler, seed=seed)
 
     def _checkpoint(self, asked: str | bool | None) -> str | None:
         if not asked:

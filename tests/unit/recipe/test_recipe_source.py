@@ -1,6 +1,7 @@
 """Models that cannot be, or that do not fit each other, are refused by name."""
 
 import pytest
+import torch
 from transformers import BertTokenizerFast
 
 from nlpcompress.data.synthetic import VOCABULARY
@@ -12,6 +13,7 @@ from nlpcompress.recipe.shipped import find_recipe
 from nlpcompress.recipe.source import (
     check_lengths,
     check_teacher_tokenizer,
+    named_teacher,
     skeleton,
     start_model,
     start_processor,
@@ -49,6 +51,34 @@ def test_a_saved_tokenizer_reloads(tmp_path):
     tokenizer.save_pretrained(tmp_path)
     again = AutoTokenizer.from_pretrained(tmp_path)
     assert again("snow was", "very far").input_ids == tokenizer("snow was", "very far").input_ids
+
+
+def test_a_random_model_may_have_another_models_tokenizer(tmp_path):
+    word_tokenizer(["alpha", "beta"]).save_pretrained(tmp_path)
+    model = TINY.model_copy(update={"processor": str(tmp_path)})
+    assert len(start_processor(model)) == 7
+    for made in (skeleton(model, labels="ab"), start_model(model, labels="ab", seed=0)):
+        assert made.config.vocab_size == made.get_input_embeddings().num_embeddings == 7
+    with pytest.raises(ConfigError, match=r"model.processor: 'nowhere' cannot be loaded"):
+        start_processor(TINY.model_copy(update={"processor": "nowhere"}))
+
+
+def test_several_teachers_answer_with_their_weights(tmp_path):
+    names = [str(tmp_path / name) for name in "ab"]
+    models = [start_model(TINY, labels="xyz", seed=seed) for seed in (0, 1)]
+    for name, model in zip(names, models, strict=True):
+        model.save_pretrained(name)
+    weights = dict(zip(names, (3.0, 1.0), strict=True))
+    load = {"task": TINY.task, "labels": "xyz", "where": "stages.0.teacher"}
+    ids = torch.tensor([[2, 7, 8, 3]])
+    both = named_teacher(weights, **load)(input_ids=ids).logits
+    one, other = (model(input_ids=ids).logits for model in models)
+    assert torch.allclose(both, 0.75 * one + 0.25 * other, atol=1e-6)
+    alone = named_teacher({names[1]: 1.0}, **load)
+    assert torch.allclose(alone(input_ids=ids).logits, other, atol=1e-6)
+    assert not torch.allclose(one, other, atol=1e-3)
+    with pytest.raises(ConfigError, match=r"stages.0.teacher: 'nowhere' cannot be loaded"):
+        named_teacher({names[0]: 1.0, "nowhere": 1.0}, **load)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,9 @@
 
 import pytest
 
+from nlpcompress.errors import ConfigError
+from nlpcompress.recipe.arguments import training_arguments
+from nlpcompress.recipe.load import parse_recipe
 from nlpcompress.recipe.train_keys import NOT_PORTABLE, OWNED, train_problems
 
 
@@ -95,3 +98,36 @@ def test_all_mistakes_of_a_block_are_told():
 
 def test_no_key_is_refused_for_two_reasons():
     assert not set(OWNED) & set(NOT_PORTABLE)
+
+
+def test_batches_by_length_have_one_name_for_both_generations():
+    assert train_problems({"group_by_length": True}, "train") == []
+    assert (
+        "group_by_length: true"
+        in train_problems({"train_sampling_strategy": "group_by_length"}, "train")[0]
+    )
+
+
+@pytest.mark.parametrize("grouped", [True, False])
+def test_batches_by_length_reach_the_trainer_of_this_generation(tmp_path, grouped):
+    recipe = parse_recipe(_recipe("text-classification", "synthetic-text", grouped))
+    arguments = training_arguments(recipe, 0, tmp_path)
+    found = getattr(arguments, "group_by_length", None)
+    if found is None:
+        found = arguments.train_sampling_strategy == "group_by_length"
+    assert found is grouped
+
+
+def test_pictures_have_no_lengths():
+    with pytest.raises(ConfigError, match=r"stages.0.train.group_by_length: image-classif"):
+        parse_recipe(_recipe("image-classification", "digits", True))
+
+
+def _recipe(task, data, grouped):
+    return {
+        "version": 1,
+        "name": "grouped",
+        "model": {"id": "some/model", "task": task},
+        "data": {"name": data},
+        "stages": [{"method": "fine_tune", "train": {"group_by_length": grouped}}],
+    }
