@@ -256,9 +256,7 @@ def test_the_way_texts_are_cut_into_columns_names_another_file(model, tmp_path):
 
 
 @pytest.mark.parametrize("moment", ["fsync", "replace"])
-def test_a_run_stopped_while_writing_leaves_nothing(
-    model, tmp_path, monkeypatch, moment
-):
+def test_a_run_stopped_while_writing_leaves_nothing(model, tmp_path, monkeypatch, moment):
     def killed(*_):
         raise KeyboardInterrupt
 
