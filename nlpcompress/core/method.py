@@ -54,13 +54,16 @@ class Objective:
     """One term of the training loss: `weight · loss(step)`, logged unweighted as `loss_<name>`.
 
     The trainer adds the plain task loss, `Objective("task", 1.0, …)`, unless a method brings an
-    objective of that name to weigh it differently.
+    objective of that name to weigh it differently. `count` says how much of what the loss is a mean
+    over a batch has, such as `core.counts.tokens`: micro-batches and processes weigh by it, and a
+    step is the same however it is split. Without it all weigh the same.
     """
 
     name: str
     weight: float
     loss: Callable[[Step], torch.Tensor]
     needs_teacher: bool = False
+    count: Callable[[Batch], torch.Tensor] | None = None
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nlpcompress.losses.reduction import at_least_float32, masked_mean
+from nlpcompress.losses.reduction import as_pair, at_least_float32, masked_mean
 
 
 def attention_mse(student: Tensor, teacher: Tensor, *, mask: Tensor | None = None) -> Tensor:
@@ -17,8 +17,8 @@ def attention_mse(student: Tensor, teacher: Tensor, *, mask: Tensor | None = Non
     Differs: its code sets padded pairs to 0 and averages over them, too; here padding more changes
     nothing.
     """
-    difference = at_least_float32(student) - at_least_float32(teacher.detach())
-    squares = difference.square().mean(1)
+    own, target = as_pair(student, teacher, "attention scores")
+    squares = (own - target).square().mean(1)
     return masked_mean(squares, None if mask is None else _pairs(mask))
 
 
@@ -31,7 +31,7 @@ def attention_kl(student: Tensor, teacher: Tensor, *, mask: Tensor | None = None
 
     Source: Wang et al. 2020 (MiniLM), equation 2.
     """
-    own, target = at_least_float32(student), at_least_float32(teacher.detach())
+    own, target = as_pair(student, teacher, "attention scores")
     return _divergence(own, target, mask)
 
 
@@ -48,8 +48,8 @@ def value_relation_kl(
     for relation heads. Queries' and keys' relations are the same function of other projections.
     Raises `ValueError` when a width cannot be split into `heads`.
     """
-    own, target = at_least_float32(student), at_least_float32(teacher.detach())
-    return _divergence(_relations(own, heads or 1), _relations(target, heads or 1), mask)
+    relations = (_relations(at_least_float32(values), heads or 1) for values in (student, teacher))
+    return _divergence(*as_pair(*relations, "relations"), mask)
 
 
 def _divergence(student: Tensor, teacher: Tensor, mask: Tensor | None) -> Tensor:

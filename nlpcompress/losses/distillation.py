@@ -3,7 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor
 
-from nlpcompress.losses.reduction import at_least_float32, masked_mean
+from nlpcompress.losses.reduction import as_pair, masked_mean
 
 
 def soft_target_loss(
@@ -18,14 +18,15 @@ def soft_target_loss(
     Both logits have the shape `(…, C)`: `(B, C)` for a sequence, `(B, T, C)` for its tokens. The
     divergence is summed over the classes and averaged over the rows ("batchmean"): over the
     examples, or the tokens, that `mask` (`(…,)`, nonzero = counts) lets through; 0 when it lets
-    none through. No gradient reaches the teacher. Half precision is computed in float32.
+    none through. No gradient reaches the teacher. Half precision is computed in float32. Raises
+    `ValueError` when the shapes differ, as all losses here do.
 
     Source: Hinton et al. 2015, section 2; the factor T² keeps the gradients of soft and hard
     targets in proportion when the temperature changes. Sanh et al. 2019 (DistilBERT), `L_ce`.
     """
-    student = F.log_softmax(at_least_float32(student_logits) / temperature, dim=-1)
-    teacher = F.log_softmax(at_least_float32(teacher_logits.detach()) / temperature, dim=-1)
-    divergence = F.kl_div(student, teacher, reduction="none", log_target=True).sum(-1)
+    student, teacher = as_pair(student_logits, teacher_logits, "logits")
+    own, target = (F.log_softmax(logits / temperature, dim=-1) for logits in (student, teacher))
+    divergence = F.kl_div(own, target, reduction="none", log_target=True).sum(-1)
     return temperature**2 * masked_mean(divergence, mask)
 
 
@@ -44,8 +45,9 @@ def soft_label_loss(
 
     Source: Hinton et al. 2015, section 2, for each label.
     """
-    student = at_least_float32(student_logits) / temperature
-    teacher = at_least_float32(teacher_logits.detach()) / temperature
+    student, teacher = (
+        logits / temperature for logits in as_pair(student_logits, teacher_logits, "logits")
+    )
     chance = teacher.sigmoid()
     # log σ(t) - log σ(s) and the same for "no", weighed with the teacher's chances of each.
     yes = F.logsigmoid(teacher) - F.logsigmoid(student)
@@ -62,5 +64,5 @@ def logits_mse(
     Source: Ba and Caruana 2014, equation 1 ("logit matching").
     Differs: the paper sums over the classes and halves; the mean does not grow with their number.
     """
-    difference = at_least_float32(student_logits) - at_least_float32(teacher_logits.detach())
-    return masked_mean(difference.square().mean(-1), mask)
+    student, teacher = as_pair(student_logits, teacher_logits, "logits")
+    return masked_mean((student - teacher).square().mean(-1), mask)

@@ -3,7 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor
 
-from nlpcompress.losses.reduction import at_least_float32, masked_mean
+from nlpcompress.losses.reduction import as_pair, at_least_float32, masked_mean
 
 
 def hidden_mse(student: Tensor, teacher: Tensor, *, mask: Tensor | None = None) -> Tensor:
@@ -11,13 +11,13 @@ def hidden_mse(student: Tensor, teacher: Tensor, *, mask: Tensor | None = None) 
 
     `mask` `(…,)` is the attention mask for token states `(B, T, D)`. Widths that differ are made
     equal before, by a learned projection. No gradient reaches the teacher; half precision is
-    computed in float32.
+    computed in float32. Raises `ValueError` when the shapes differ, as all losses here do.
 
     Source: Romero et al. 2015 (FitNets), equation 3; Jiao et al. 2020 (TinyBERT), equations 8, 9.
     Differs: FitNets sums and halves; TinyBERT's code averages over padding, too.
     """
-    difference = at_least_float32(student) - at_least_float32(teacher.detach())
-    return masked_mean(difference.square().mean(-1), mask)
+    own, target = as_pair(student, teacher, "states")
+    return masked_mean((own - target).square().mean(-1), mask)
 
 
 def hidden_cosine(student: Tensor, teacher: Tensor, *, mask: Tensor | None = None) -> Tensor:
@@ -25,7 +25,7 @@ def hidden_cosine(student: Tensor, teacher: Tensor, *, mask: Tensor | None = Non
 
     Source: Sanh et al. 2019 (DistilBERT), section 3, `L_cos`, on the last hidden states.
     """
-    own, target = at_least_float32(student), at_least_float32(teacher.detach())
+    own, target = as_pair(student, teacher, "states")
     return masked_mean(1 - F.cosine_similarity(own, target, dim=-1), mask)
 
 
@@ -38,9 +38,6 @@ def attention_transfer(student: Tensor, teacher: Tensor) -> Tensor:
     Source: Zagoruyko and Komodakis 2017, equation 2 with p = 2 and its code's `at_loss`, which
     averages over places where the paper has the norm.
     """
-    own, target = (at_least_float32(maps) for maps in (student, teacher.detach()))
-    return (_activity(own) - _activity(target)).square().mean()
-
-
-def _activity(maps: Tensor) -> Tensor:
-    return F.normalize(maps.square().mean(1).flatten(1), dim=1)
+    activity = (at_least_float32(maps).square().mean(1) for maps in (student, teacher))
+    own, target = (F.normalize(m.flatten(1), dim=1) for m in as_pair(*activity, "maps of activity"))
+    return (own - target).square().mean()

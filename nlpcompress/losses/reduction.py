@@ -20,3 +20,17 @@ def masked_mean(rows: Tensor, mask: Tensor | None = None) -> Tensor:
 def at_least_float32(values: Tensor) -> Tensor:
     """Half precision as float32; float32 and float64 as they are."""
     return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
+def as_pair(student: Tensor, teacher: Tensor, what: str) -> tuple[Tensor, Tensor]:
+    """Both in float32 or wider, the teacher's without gradients.
+
+    Raises `ValueError` when their shapes differ: broadcasting would make some number of it.
+    """
+    if student.shape != teacher.shape:
+        raise ValueError(
+            f"the student's {what} have the shape {tuple(student.shape)}, the teacher's "
+            f"{tuple(teacher.shape)}; they must be alike: the same labels and inputs, and a "
+            "projection where widths differ"
+        )
+    return at_least_float32(student), at_least_float32(teacher.detach())

@@ -6,6 +6,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from nlpcompress.core import counts
 from nlpcompress.core.method import Context, Gates, Method, Objective, Step
 from nlpcompress.errors import ConfigError
 
@@ -29,7 +30,7 @@ def collect_objectives(
             f"two methods bring an objective '{doubled[0]}'; train with one of them in this stage"
         )
     if TASK not in names:
-        found.append(Objective(TASK, 1.0, _task_loss))
+        found.append(Objective(TASK, 1.0, _task_loss, count=counts.labels))
     if not any(objective.weight > 0 for objective in found):
         raise ConfigError(f"all objectives ({', '.join(names)}) have weight 0: nothing to learn")
     return tuple(o for o in found if o.weight > 0 or o.name == TASK)

@@ -37,6 +37,7 @@ from nlpcompress.training.objectives import (
 )
 from nlpcompress.training.rounds import RoundFolders, TrainingRounds, method_of_rounds
 from nlpcompress.training.safe_checkpoints import SafeCheckpointTrainer
+from nlpcompress.training.shares import KEY, add_shares, shared
 from nlpcompress.training.stored_teacher import CollateNumbered, Numbered
 from nlpcompress.training.teacher import prepare_teacher, require_teacher, teacher_runner
 from nlpcompress.training.teacher_answers import require_answers, store_answers
@@ -47,8 +48,8 @@ class CompressionTrainer(SafeCheckpointTrainer):
 
     It takes everything `Trainer` takes. The loss is Σ weight · objective of all methods, the task's
     own with weight 1 unless a method weighs it; each is logged unweighted as `loss_<name>`. In
-    evaluation the loss is the task's alone. Losses are means over a micro-batch, divided by the
-    accumulation steps: 8×1, 4×2 and 1×8 examples a step, on one process or more, are the same.
+    evaluation the loss is the task's alone. Losses are means over a step: 8×1, 4×2, 1×8 examples,
+    of whatever lengths, on one process or more, are the same, but for relations between examples.
 
     The teacher stays in eval mode and is never wrapped, trained or saved. Checkpoints count only
     when they are whole; `train(resume_from_checkpoint=True)` takes the last whole one. A method
@@ -192,12 +193,21 @@ class CompressionTrainer(SafeCheckpointTrainer):
         if not model.training:
             own = self._student_inputs(inputs)
             return super().compute_loss(model, own, return_outputs, num_items_in_batch)
+        inputs = dict(inputs)
+        shares = inputs.pop(KEY, None)
         step = self._step(model, inputs, num_items_in_batch)
         losses = {o.name: o.loss(step) for o in self.objectives if self._has_loss(o, inputs)}
+        losses = self._shared(losses, shares)
         self._meter.add(losses)
         active = [objective for objective in self.objectives if objective.name in losses]
         loss = weighted_sum(active, self._scaled(losses))
         return (loss, step.outputs) if return_outputs else loss
+
+    def get_batch_samples(self, *args: Any, **kwargs: Any) -> tuple[list[Any], Any]:
+        """As `Trainer`'s; micro-batches of one step come with the share that each has in it."""
+        batches, items = super().get_batch_samples(*args, **kwargs)
+        add_shares(batches, self.objectives, self.accelerator)
+        return batches, items
 
     def prediction_step(
         self,
@@ -297,6 +307,13 @@ class CompressionTrainer(SafeCheckpointTrainer):
                 "or a weight of 0 (logits: alpha_task: 0)"
             )
         return False
+
+    def _shared(self, losses: Mapping[str, Tensor], shares: Tensor | None) -> Mapping[str, Tensor]:
+        """Losses times the micro-batch's shares; a `compute_loss_func` knows all items itself."""
+        whole = shared(losses, self.objectives, shares)
+        if self.compute_loss_func is not None and TASK in losses:
+            whole[TASK] = losses[TASK]
+        return whole
 
     def _scaled(self, losses: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Losses as `training_step` expects them.

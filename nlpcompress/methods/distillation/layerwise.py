@@ -29,6 +29,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, PositiveFloat
 from torch import Tensor, nn
 
+from nlpcompress.core import counts
 from nlpcompress.core.config import Config
 from nlpcompress.core.method import Context, Gates, Method, Objective, Step
 from nlpcompress.methods.distillation.answers import answer_loss, soft_loss_of
@@ -87,11 +88,11 @@ class LayerwiseDistillation(Method):
     def objectives(self, ctx: Context) -> tuple[Objective, ...]:
         """`task` alone in the first phase, the features come with what `prepare` returns."""
         config: LayerwiseConfig = self.config
-        task = Objective("task", config.alpha_task, _task)
+        task = Objective("task", config.alpha_task, _task, count=counts.labels)
         if config.phase == "layers":
             return (task,)
         loss = partial(answer_loss, loss=soft_loss_of(ctx.teacher, config.temperature))
-        return (Objective("soft_targets", config.alpha_ce, loss, needs_teacher=True), task)
+        return (Objective("soft_targets", config.alpha_ce, loss, True, counts.labels), task)
 
 
 def matches_of(config: LayerwiseConfig, pairs: Pairs) -> Iterator[Match]:

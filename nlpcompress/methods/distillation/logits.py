@@ -24,6 +24,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 from torch import Tensor
 
+from nlpcompress.core import counts
 from nlpcompress.core.config import Config
 from nlpcompress.core.method import Context, Method, Objective, Step
 from nlpcompress.losses import logits_mse, noisy_logits
@@ -83,8 +84,8 @@ class LogitsDistillation(Method):
             noise=partial(noisy_logits, sigma=sigma, fraction=fraction) if sigma else None,
         )
         return (
-            Objective("soft_targets", config.alpha_ce, soft_targets, needs_teacher=True),
-            Objective("task", config.task_weight, _task),
+            Objective("soft_targets", config.alpha_ce, soft_targets, True, counts.labels),
+            Objective("task", config.task_weight, _task, count=counts.labels),
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
@@ -10,9 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from nlpcompress.core import counts
 from nlpcompress.core.method import Context, Objective, Progress, Step
 from nlpcompress.errors import ConfigError
-from nlpcompress.methods.distillation.comparing import compare_attentions, compare_states
+from nlpcompress.methods.distillation.comparing import (
+    OF_ROWS,
+    compare_attentions,
+    compare_states,
+)
 from nlpcompress.methods.distillation.match import Match
 from nlpcompress.methods.distillation.projections import (
     head_projections,
@@ -28,6 +33,7 @@ from nlpcompress.scoring import on_device_of, same_randomness
 NAME = "compression_features"
 PATH = f"{NAME}.projections"
 Place = int | str
+Batch = Mapping[str, Tensor]
 Pair = tuple[Place, Place]
 
 
@@ -71,7 +77,7 @@ class FeatureMatching(nn.Module):
             before = sum(match.name == other.name for other in self.matches[:number])
             name = f"{match.name}_{before + 1}" if before else match.name
             loss = partial(self._loss, number)
-            found.append(Objective(name, match.weight, loss, needs_teacher=True))
+            found.append(Objective(name, match.weight, loss, True, self._counts[number]))
         return tuple(found)
 
     def advance(self, progress: Progress) -> None:
@@ -96,6 +102,7 @@ class FeatureMatching(nn.Module):
         """The projections, sized by a pass of the example through both models."""
         _run(student, ctx)
         _run(ctx.teacher, ctx)
+        self._counts = [self._count(*each) for each in zip(self.matches, self._pairs, strict=True)]
         made = nn.ModuleDict()
         with torch.no_grad(), same_randomness(ctx.seed):
             for number, (match, pairs) in enumerate(zip(self.matches, self._pairs, strict=True)):
@@ -107,6 +114,13 @@ class FeatureMatching(nn.Module):
                     made.update(head_projections(match, seen, number))
         register(made, student, PATH)
         return made
+
+    def _count(self, match: Match, pairs: list[Pair]) -> Callable[[Batch], Tensor]:
+        """What the match's loss is a mean over."""
+        if match.feature != "hidden":
+            return counts.token_pairs if match.loss == "mse" else counts.tokens
+        of_tokens = match.loss in OF_ROWS and self._own.state(pairs[0][0]).dim() == 3
+        return counts.tokens if of_tokens else counts.examples
 
     def _loss(self, number: int, step: Step) -> Tensor:
         _ = step.teacher_outputs  # has the teacher run, and be read

@@ -23,6 +23,7 @@ from typing import ClassVar, Literal
 from pydantic import Field, PositiveFloat
 from torch import Tensor, nn
 
+from nlpcompress.core import counts
 from nlpcompress.core.config import Config
 from nlpcompress.core.method import Context, Gates, Method, Objective, Step
 from nlpcompress.methods.distillation.answers import answer_loss, soft_loss_of
@@ -76,14 +77,16 @@ class TripleLoss(Method):
     def objectives(self, ctx: Context) -> tuple[Objective, ...]:
         """`soft_targets` and `task`; the cosine comes with what `prepare` returns."""
         config: TripleLossConfig = self.config
+        everywhere = config.soft_targets == "all"
         soft_targets = partial(
             answer_loss,
             loss=soft_loss_of(ctx.teacher, config.temperature),
-            all_tokens=config.soft_targets == "all",
+            all_tokens=everywhere,
         )
+        count = counts.answered_tokens if everywhere else counts.labels
         return (
-            Objective("soft_targets", config.alpha_ce, soft_targets, needs_teacher=True),
-            Objective("task", config.alpha_task, _task),
+            Objective("soft_targets", config.alpha_ce, soft_targets, True, count),
+            Objective("task", config.alpha_task, _task, count=counts.labels),
         )
 
 

@@ -1,6 +1,7 @@
 """Hidden states, feature maps and attention, against loops over every number."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -11,6 +12,9 @@ from nlpcompress.losses import (
     attention_transfer,
     hidden_cosine,
     hidden_mse,
+    logits_mse,
+    soft_label_loss,
+    soft_target_loss,
     value_relation_kl,
 )
 
@@ -158,3 +162,22 @@ class TestEveryMaskedLoss:
         value = loss(own, target, mask=torch.zeros_like(MASK))
         value.backward()
         assert value.item() == 0 and own.grad.abs().sum() == 0
+
+
+@pytest.mark.parametrize(
+    ("loss", "own", "target"),
+    [
+        (partial(soft_target_loss, temperature=2.0), (4, 3), (4, 1)),
+        (partial(soft_label_loss, temperature=2.0), (4, 3), (1, 3)),
+        (logits_mse, (4, 5, 3), (4, 3)),
+        (hidden_mse, (2, 5, 8), (2, 5, 1)),
+        (hidden_cosine, (2, 5, 8), (2, 1, 8)),
+        (attention_transfer, (2, 3, 4, 4), (2, 3, 1, 16)),
+        (attention_mse, (2, 4, 5, 5), (2, 1, 5, 5)),
+        (attention_kl, (2, 4, 5, 5), (1, 4, 5, 5)),
+        (value_relation_kl, (2, 5, 8), (1, 5, 8)),
+    ],
+)
+def test_shapes_that_would_be_broadcast_are_refused(loss, own, target):
+    with pytest.raises(ValueError, match=r"the student's .* have the shape .*must be alike"):
+        loss(torch.rand(own), torch.rand(target))

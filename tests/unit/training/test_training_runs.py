@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 
 from nlpcompress.methods import make_method
 from nlpcompress.training import CompressionTrainer, last_checkpoint
+from tests.unit.training.ragged_tiny import token_bert
 from tests.unit.training.training_tiny import (
     Examples,
     arguments,
@@ -130,6 +131,21 @@ def test_projections_learn_the_same_on_two_processes(tmp_path):
     assert distance(*map(load_file, paths)) < 1e-6
     one, two = (losses(path, "loss_hidden_mse") for path in paths)
     assert one == pytest.approx(two, abs=1e-6) and one[-1] < 0.9 * one[0]
+
+
+def test_rows_of_many_lengths_weigh_the_same_on_two_processes(tmp_path):
+    """Each process has other numbers of tokens and of labels."""
+    methods = {"triple_loss": {"alpha_ce": 0.5, "alpha_task": 0.2, "alpha_cos": 0.1}}
+    values = {**SENSITIVE, "learning_rate": 0.3, "methods": json.dumps(methods), "rows": "ragged"}
+    paths = []
+    for name, size, start in (("one", 8, alone), ("two", 4, partial(together, processes=2))):
+        (tmp_path / name).mkdir()
+        paths.append(start(tmp_path / name, **values, per_device_train_batch_size=size))
+    assert distance(*map(load_file, paths)) < 1e-6
+    assert distance(load_file(paths[0]), weights(token_bert())) > 1e-3
+    for part in ("loss", "loss_soft_targets", "loss_task", "loss_hidden_cosine"):
+        one, two = (losses(path, part) for path in paths)
+        assert one == pytest.approx(two, abs=2e-4)
 
 
 SAVING = {

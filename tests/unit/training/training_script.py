@@ -10,6 +10,7 @@ from transformers import HfArgumentParser, TrainerCallback, TrainingArguments
 
 from nlpcompress.methods import make_method
 from nlpcompress.training import CompressionTrainer, last_checkpoint
+from tests.unit.training.ragged_tiny import RaggedTokens, collate, token_bert
 from tests.unit.training.training_tiny import Examples, teacher_of, tiny_bert
 
 
@@ -40,15 +41,18 @@ def main():
     own.add_argument("--weights", required=True)
     own.add_argument("--dropout", type=float, default=0.0)
     own.add_argument("--methods", type=json.loads, default={"logits": {}})
+    own.add_argument("--rows", choices=["alike", "ragged"], default="alike")
     own.add_argument("--kill_step", type=int)
     own.add_argument("--kill_save", type=int)
     mine, theirs = own.parse_known_args()
     (args,) = HfArgumentParser(TrainingArguments).parse_args_into_dataclasses(theirs)
-    model = tiny_bert(dropout=mine.dropout)
+    ragged = mine.rows == "ragged"
+    model = token_bert() if ragged else tiny_bert(dropout=mine.dropout)
     trainer = KilledWhileSaving(
         model,
         args,
-        train_dataset=Examples(48),
+        train_dataset=RaggedTokens(48) if ragged else Examples(48),
+        data_collator=collate if ragged else None,
         methods=[make_method(name, config) for name, config in mine.methods.items()],
         teacher=teacher_of(model),
         callbacks=[KillAtStep(mine.kill_step)],
