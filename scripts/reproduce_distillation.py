@@ -156,6 +156,7 @@ def recipe(cell: Cell, teacher: Path, arguments: argparse.Namespace) -> dict[str
             stage["augment"] = {
                 "copies": arguments.copies,
                 "masked_lm": str(language_model(arguments)),
+                "cache": str(arguments.out / "proposals"),
             }
     return whole(cell.name, cell.seed, model, [*STUDENTS[cell.student], *stages], arguments)
 

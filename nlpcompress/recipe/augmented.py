@@ -1,6 +1,7 @@
 """The rows a stage trains on: the recipe's, and after them their copies where it asks for such."""
 
 from functools import partial
+from pathlib import Path
 
 import datasets
 
@@ -11,11 +12,11 @@ from nlpcompress.recipe.launch import main_first
 from nlpcompress.recipe.source import word_model
 from nlpcompress.recipe.workspace import PARTS
 
-COPIES = "copies"
+PROPOSALS = "proposals"
 
 
 def training_rows(job: Job, position: int) -> datasets.Dataset:
-    """Tokenised. The main process makes the copies, once; other processes and stages read them.
+    """Tokenised. The main process asks the masked language model; others read what it proposed.
 
     Raises `ConfigError` and `DataError` when the masked language model is none.
     """
@@ -26,7 +27,7 @@ def training_rows(job: Job, position: int) -> datasets.Dataset:
     words.masked_lm.to(job.state.device)
 
     def with_copies(rows: datasets.Dataset, columns: tuple[str, ...]) -> datasets.Dataset:
-        cache = job.workspace.out / PARTS / COPIES
+        cache = Path(config.cache or job.workspace.out / PARTS / PROPOSALS)
         return augment(rows, words, columns=columns, config=config, seed=recipe.seed, cache=cache)
 
     read = partial(

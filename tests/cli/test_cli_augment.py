@@ -62,11 +62,11 @@ def test_a_stage_trains_on_the_rows_and_their_copies(folder, capsys):
     assert _log(folder, "copies")[-1]["epoch"] == pytest.approx(0.3, abs=0.1)
 
 
-def test_copies_are_made_once_for_all_stages_that_ask_for_the_same(folder):
+def test_words_are_proposed_once_for_all_stages_that_ask_for_the_same(folder):
     recipe = _augmenting(folder, "twice")
     recipe["stages"].append({**recipe["stages"][0], "train": {**TRAIN, "max_steps": 2}})
     assert _run(folder, recipe) == 0
-    assert len(list((folder / "twice" / ".stages" / "copies").glob("*.arrow"))) == 1
+    assert len(list((folder / "twice" / ".stages" / "proposals").glob("*.arrow"))) == 1
 
 
 def test_a_model_without_a_trained_head_proposes_no_words(folder, capsys):

@@ -23,7 +23,6 @@ from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 from nlpcompress.data.augmentation.candidates import Limits, Place, find_candidates
 from nlpcompress.data.augmentation.config import AugmentConfig
 from nlpcompress.data.augmentation.copies import (
-    Copies,
     Texts,
     draw_distinct,
     gather,
@@ -32,12 +31,12 @@ from nlpcompress.data.augmentation.copies import (
     report,
     with_copies,
 )
-from nlpcompress.data.augmentation.copies_file import read_copies, write_copies
 from nlpcompress.data.augmentation.fingerprint import fingerprint
+from nlpcompress.data.augmentation.places_file import Places, read_places, write_places
 from nlpcompress.data.augmentation.word_model import WordModel
 from nlpcompress.data.augmentation.words import replace_spans
 
-VERSION = 1  # of what this code makes from the same inputs; a change of it is another file
+VERSION = 1  # of what this code finds for the same inputs; a change of it is another file
 
 
 def augment(
@@ -52,18 +51,19 @@ def augment(
     """The rows, then the copies of the first, of the second and so on.
 
     `columns` are one text, or two of a pair; a copy has the other columns of its row. What is drawn
-    for a row depends on the seed and its number alone. With a folder `cache`, copies are read from
-    the file of their description there, or written to it. Raises `DataError`: no rows, no text in a
+    for a row depends on the seed and its number alone. With a folder `cache`, what the model
+    proposes for the texts, which takes most of the time and depends on no seed, is read from the
+    file of its description there, or written to it. Raises `DataError`: no rows, no text in a
     column, or a file there that cannot be read.
     """
     texts = read_texts(dataset, columns)
-    path = Path(cache) / f"{_key(texts, words, config, seed)}.arrow" if cache is not None else None
-    if path is not None and path.exists():
-        copies = read_copies(path)
-    else:
-        copies = _make(texts, words, config, seed)
-        if path is not None:
-            write_copies(path, copies, len(columns))
+    places = _places(texts, words, config, cache)
+    copies = gather(
+        [
+            _copies(row, places, config, generator_of(seed, number))
+            for number, row in enumerate(texts)
+        ]
+    )
     report(copies, len(texts), config.copies)
     return with_copies(dataset, columns, copies)
 
@@ -78,15 +78,18 @@ def draw_text(
     return replace_spans(text, {p.span: p.words[n] for p, n, yes in new if yes})
 
 
-def _make(texts: Sequence[Texts], words: WordModel, config: AugmentConfig, seed: int) -> Copies:
-    limits = Limits(config.candidates, _skipped(config), config.max_length)
-    places = find_candidates([text for row in texts for text in row], words, limits)
-    return gather(
-        [
-            _copies(row, places, config, generator_of(seed, number))
-            for number, row in enumerate(texts)
-        ]
-    )
+def _places(
+    texts: Sequence[Texts], words: WordModel, config: AugmentConfig, cache: Path | None
+) -> Places:
+    """For each text, from its file or from the model, which then is written."""
+    limits = Limits(config.candidates, _skipped(config), words.longest(config.max_length))
+    unique = sorted({text for row in texts for text in row})
+    if cache is None:
+        return find_candidates(unique, words, limits)
+    path = Path(cache) / f"{_key(unique, words, limits)}.arrow"
+    if not path.exists():
+        write_places(path, find_candidates(unique, words, limits))
+    return read_places(path)
 
 
 def _copies(
@@ -105,8 +108,7 @@ def _skipped(config: AugmentConfig) -> frozenset[str]:
     return frozenset(ENGLISH_STOP_WORDS) if config.skip_stop_words else frozenset()
 
 
-def _key(texts: Sequence[Texts], words: WordModel, config: AugmentConfig, seed: int) -> str:
-    """Of all that the copies come from."""
-    settings = config.model_dump(exclude={"masked_lm"})
-    longest = words.longest(config.max_length)
-    return fingerprint([VERSION, settings, sorted(_skipped(config)), seed, longest, texts], words)
+def _key(texts: Sequence[str], words: WordModel, limits: Limits) -> str:
+    """Of all that the proposals come from."""
+    settings = [limits.count, sorted(limits.skipped), limits.max_length]
+    return fingerprint([VERSION, *settings, texts], words)

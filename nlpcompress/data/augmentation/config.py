@@ -31,6 +31,12 @@ class AugmentConfig(Config):
         description="folder or hub id of the masked language model that proposes words, read with "
         "its own tokenizer",
     )
+    cache: str | None = Field(
+        None,
+        min_length=1,
+        description="folder that keeps what the masked language model proposed, for several runs "
+        "to share; by default a run keeps its own",
+    )
     skip_stop_words: bool = Field(
         True, description="leave English stop words (scikit-learn's list) as they are"
     )
