@@ -38,18 +38,19 @@ from nlpcompress.models.weights import body_weights
 
 DENSITIES = (0.5, 0.3, 0.15, 0.1, 0.03)
 START = {"initial_score": "magnitude", "mask_scores_learning_rate": 1e-2}
-SOFT = {**START, "mask": "sigmoid", "final_threshold": 0.1, "mask_scores_learning_rate": 2e-2}
+SOFT = {**START, "mask": "sigmoid", "final_threshold": 0.1, "mask_scores_learning_rate": 6e-2}
+L0 = {**SOFT, "mask": "l0", "initial_score": 2.197}
 METHODS = {
     "magnitude": ("magnitude", "final_threshold", {}),
     "movement": ("movement", "final_threshold", START),
     "movement from zero": ("movement", "final_threshold", {}),
     "soft movement": ("movement", "final_lambda", SOFT),
-    "l0": ("movement", "final_lambda", {**SOFT, "mask": "l0"}),
+    "l0": ("movement", "final_lambda", L0),
 }
 """The method, what its level sets, and the rest of its config; `from zero` is as published."""
 PENALTIES = {
-    "soft movement": (5e3, 1.5e4, 4e4, 8e4, 3e5),
-    "l0": (4e2, 1e3, 3e3, 6e3, 2e4),
+    "soft movement": (5e2, 1.2e3, 2e3, 2.8e3, 6.5e3),
+    "l0": (7e1, 1e2, 1.6e2, 2.05e2, 4.4e2),
 }
 TEACHER = {"steps": 500, "batch": 32, "learning_rate": 5e-5, "dropout": 0.1}
 TASK = "text-classification"
