@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from nlpcompress.core import counts
 from nlpcompress.core.config import Config
 from nlpcompress.core.plan import Plan
 
@@ -64,6 +65,11 @@ class Objective:
     loss: Callable[[Step], torch.Tensor]
     needs_teacher: bool = False
     count: Callable[[Batch], torch.Tensor] | None = None
+
+
+def task_objective(weight: float) -> Objective:
+    """The task's own loss, weighed by a method."""
+    return Objective("task", weight, lambda step: step.task_loss, count=counts.labels)
 
 
 @dataclass(frozen=True)

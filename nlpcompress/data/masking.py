@@ -13,11 +13,10 @@ import torch
 from torch import Tensor
 from transformers import DataCollatorWithPadding, PreTrainedTokenizerBase
 
+from nlpcompress.core.counts import IGNORED
 from nlpcompress.data.collate import Row
 from nlpcompress.errors import DataError
 
-NOT_CHOSEN = -100
-"""The label that losses of transformers pass over."""
 SHOWN_AS_MASK, SHOWN_AS_ANY = 0.8, 0.1
 
 
@@ -65,7 +64,7 @@ class MaskingCollate:
         shown = self._shown(ids, generator)
         return {
             "input_ids": torch.where(chosen, shown, ids),
-            "labels": torch.where(chosen, ids, NOT_CHOSEN),
+            "labels": torch.where(chosen, ids, IGNORED),
         }
 
     def _shown(self, ids: Tensor, generator: torch.Generator) -> Tensor:
@@ -157,6 +156,6 @@ def _nearest(draws: Tensor, chances: Tensor) -> Tensor:
 
 def _padded_labels(rows: list[Row], mask: Tensor) -> Tensor:
     """The rows' labels where the mask says that they are, on whichever side the padding is."""
-    labels = torch.full_like(mask, NOT_CHOSEN)
+    labels = torch.full_like(mask, IGNORED)
     labels[mask.bool()] = torch.tensor([label for row in rows for label in row["labels"]])
     return labels

@@ -6,11 +6,10 @@ The mean is over the masked tokens of all batches, not over batches.
 import numpy as np
 from scipy.special import logsumexp
 
+from nlpcompress.core.counts import IGNORED
 from nlpcompress.errors import DataError
 from nlpcompress.evaluation.inputs import check_classes, predicted_classes
 from nlpcompress.evaluation.tally import TokenMean
-
-NOT_MASKED = -100
 
 
 def _right(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -40,7 +39,7 @@ def _masked(predictions: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np
             "a metric of masked tokens needs logits (B, T, V) and labels (B, T), got "
             f"{predictions.shape} and {labels.shape}; use it for the task masked-lm"
         )
-    masked = labels != NOT_MASKED
+    masked = labels != IGNORED
     return predictions[masked], labels[masked]
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-IGNORED = -100
+from nlpcompress.core.counts import IGNORED
 
 
 def batch_size(batch: Mapping[str, Tensor]) -> int:

@@ -17,8 +17,9 @@ from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import cross_entropy
 
+from nlpcompress.core.counts import IGNORED
 from nlpcompress.errors import DataError
-from nlpcompress.scoring.examples import IGNORED, batch_size, on_device_of, shifts_labels
+from nlpcompress.scoring.examples import batch_size, on_device_of, shifts_labels
 from nlpcompress.scoring.trace import no_trace
 
 Weights = Mapping[str, Tensor]

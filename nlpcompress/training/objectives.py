@@ -6,8 +6,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from nlpcompress.core import counts
-from nlpcompress.core.method import Context, Gates, Method, Objective, Step
+from nlpcompress.core.method import Context, Gates, Method, Objective, task_objective
 from nlpcompress.errors import ConfigError
 
 TASK = "task"
@@ -30,7 +29,7 @@ def collect_objectives(
             f"two methods bring an objective '{doubled[0]}'; train with one of them in this stage"
         )
     if TASK not in names:
-        found.append(Objective(TASK, 1.0, _task_loss, count=counts.labels))
+        found.append(task_objective(1.0))
     if not any(objective.weight > 0 for objective in found):
         raise ConfigError(f"all objectives ({', '.join(names)}) have weight 0: nothing to learn")
     return tuple(o for o in found if o.weight > 0 or o.name == TASK)
@@ -65,7 +64,3 @@ class ObjectiveMeter:
         names = [f"loss_{name}" for name in self._sums]
         self._sums, self._steps = {}, 0
         return dict(zip(names, values, strict=True))
-
-
-def _task_loss(step: Step) -> Tensor:
-    return step.task_loss

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
+from nlpcompress.core.hashing import hash_tensors
 from nlpcompress.core.method import Method
 from nlpcompress.core.whole import whole_file
 from nlpcompress.errors import ConfigError
@@ -117,7 +118,7 @@ def _logits(outputs: Any) -> dict[str, Tensor]:
 
 
 def _check_same(batches: Callable[[], Iterator[dict[str, Tensor]]]) -> None:
-    one, two = (_hash(next(batches(), {})) for _ in range(2))
+    one, two = (hash_tensors(next(batches(), {})) for _ in range(2))
     if one != two:
         raise ConfigError(
             "the first batch of the data set is not the same twice, as examples are changed at "
@@ -130,9 +131,9 @@ def _key(teacher: nn.Module, batches: Iterator[dict[str, Tensor]]) -> str:
     versions = [FORMAT_VERSION, torch.__version__, transformers.__version__]
     what = json.dumps([*_description(teacher), versions], sort_keys=True, default=str)
     total = hashlib.sha256(what.encode())
-    total.update(_hash(teacher.state_dict()))
+    total.update(hash_tensors(teacher.state_dict()))
     for batch in batches:
-        total.update(_hash(batch))
+        total.update(hash_tensors(batch))
     return total.hexdigest()[:32]
 
 
@@ -144,15 +145,6 @@ def _description(teacher: nn.Module) -> list[Any]:
         return own
     members = [_description(member) for member in teacher.teachers]
     return [*own, teacher.combine, teacher.weights, members]
-
-
-def _hash(tensors: Mapping[str, Tensor]) -> bytes:
-    found = hashlib.sha256()
-    for name, value in tensors.items():
-        plain = value.detach().cpu().contiguous()
-        found.update(f"{name} {plain.dtype} {tuple(plain.shape)}".encode())
-        found.update(plain.reshape(-1).view(torch.uint8).numpy())
-    return found.digest()
 
 
 def _write(path: Path, answers: Mapping[str, Tensor]) -> None:

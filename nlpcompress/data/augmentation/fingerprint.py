@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
-from torch import nn
 
+from nlpcompress.core.hashing import hash_tensors
 from nlpcompress.data.augmentation.vocabulary import description
 from nlpcompress.data.augmentation.word_model import WordModel
 
@@ -26,16 +26,9 @@ def fingerprint(what: Any, words: WordModel) -> str:
     parts = [type(model).__name__, config, description(tokenizer), tokenizer.special_tokens_map]
     text = json.dumps([what, versions, parts], sort_keys=True, default=str)
     total = hashlib.sha256(text.encode())
-    for part in (*_weights(model), *_vectors(words)):
+    for part in (hash_tensors(model.state_dict()), *_vectors(words)):
         total.update(part)
     return total.hexdigest()[:32]
-
-
-def _weights(model: nn.Module) -> Iterator[bytes | np.ndarray]:
-    for name, value in model.state_dict().items():
-        plain = value.detach().cpu().contiguous()
-        yield f"{name} {plain.dtype} {tuple(plain.shape)}".encode()
-        yield plain.reshape(-1).view(torch.uint8).numpy()
 
 
 def _vectors(words: WordModel) -> Iterator[bytes]:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from nlpcompress.core.counts import IGNORED
 from nlpcompress.core.method import Step
 from nlpcompress.losses import logits_mse, soft_label_loss, soft_target_loss
 
@@ -71,7 +72,7 @@ def _counting(logits: Tensor, step: Step, *, all_tokens: bool) -> Tensor | None:
     """Which tokens `(B, T)` of token logits `(B, T, C)` count; None for one answer an example."""
     if logits.dim() < 3:
         return None
-    unused_of = {"attention_mask": 0} if all_tokens else {"labels": -100, "attention_mask": 0}
+    unused_of = {"attention_mask": 0} if all_tokens else {"labels": IGNORED, "attention_mask": 0}
     for name, unused in unused_of.items():
         values = step.inputs.get(name)
         if values is not None and values.shape == logits.shape[:-1]:

@@ -27,9 +27,8 @@ from typing import ClassVar
 from pydantic import Field, PositiveFloat
 from torch import nn
 
-from nlpcompress.core import counts
 from nlpcompress.core.config import Config
-from nlpcompress.core.method import Context, Method, Objective
+from nlpcompress.core.method import Context, Method, Objective, task_objective
 from nlpcompress.methods.distillation.match import Match
 from nlpcompress.methods.distillation.matching import FeatureMatching
 
@@ -71,6 +70,4 @@ class FeatureDistillation(Method):
     def objectives(self, ctx: Context) -> tuple[Objective, ...]:
         """`task`, if it is weighed here; the features' own come with what `prepare` returns."""
         weight = self.config.alpha_task
-        if weight is None:
-            return ()
-        return (Objective("task", weight, lambda step: step.task_loss, count=counts.labels),)
+        return () if weight is None else (task_objective(weight),)

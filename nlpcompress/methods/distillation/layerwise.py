@@ -27,11 +27,11 @@ from functools import partial
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, PositiveFloat
-from torch import Tensor, nn
+from torch import nn
 
 from nlpcompress.core import counts
 from nlpcompress.core.config import Config
-from nlpcompress.core.method import Context, Gates, Method, Objective, Step
+from nlpcompress.core.method import Context, Gates, Method, Objective, task_objective
 from nlpcompress.methods.distillation.answers import answer_loss, soft_loss_of
 from nlpcompress.methods.distillation.layer_maps import LAYER_MAPS, Pairs
 from nlpcompress.methods.distillation.match import Match
@@ -88,7 +88,7 @@ class LayerwiseDistillation(Method):
     def objectives(self, ctx: Context) -> tuple[Objective, ...]:
         """`task` alone in the first phase, the features come with what `prepare` returns."""
         config: LayerwiseConfig = self.config
-        task = Objective("task", config.alpha_task, _task, count=counts.labels)
+        task = task_objective(config.alpha_task)
         if config.phase == "layers":
             return (task,)
         loss = partial(answer_loss, loss=soft_loss_of(ctx.teacher, config.temperature))
@@ -105,7 +105,3 @@ def matches_of(config: LayerwiseConfig, pairs: Pairs) -> Iterator[Match]:
         yield Match(weight=config.alpha_hidden * len(pairs), **shared)
     if config.alpha_embedding:
         yield Match(layer_S=0, layer_T=0, weight=config.alpha_embedding, proj=config.proj)
-
-
-def _task(step: Step) -> Tensor:
-    return step.task_loss

@@ -22,11 +22,10 @@ from functools import partial
 from typing import ClassVar, Literal
 
 from pydantic import Field
-from torch import Tensor
 
 from nlpcompress.core import counts
 from nlpcompress.core.config import Config
-from nlpcompress.core.method import Context, Method, Objective, Step
+from nlpcompress.core.method import Context, Method, Objective, task_objective
 from nlpcompress.losses import logits_mse, noisy_logits
 from nlpcompress.methods.distillation.answers import answer_loss, soft_loss_of
 
@@ -85,9 +84,5 @@ class LogitsDistillation(Method):
         )
         return (
             Objective("soft_targets", config.alpha_ce, soft_targets, True, counts.labels),
-            Objective("task", config.task_weight, _task, count=counts.labels),
+            task_objective(config.task_weight),
         )
-
-
-def _task(step: Step) -> Tensor:
-    return step.task_loss

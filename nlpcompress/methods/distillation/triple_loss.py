@@ -21,11 +21,11 @@ from functools import partial
 from typing import ClassVar, Literal
 
 from pydantic import Field, PositiveFloat
-from torch import Tensor, nn
+from torch import nn
 
 from nlpcompress.core import counts
 from nlpcompress.core.config import Config
-from nlpcompress.core.method import Context, Gates, Method, Objective, Step
+from nlpcompress.core.method import Context, Gates, Method, Objective, task_objective
 from nlpcompress.methods.distillation.answers import answer_loss, soft_loss_of
 from nlpcompress.methods.distillation.match import Match
 from nlpcompress.methods.distillation.matching import FeatureMatching
@@ -86,9 +86,5 @@ class TripleLoss(Method):
         count = counts.answered_tokens if everywhere else counts.labels
         return (
             Objective("soft_targets", config.alpha_ce, soft_targets, True, count),
-            Objective("task", config.alpha_task, _task, count=counts.labels),
+            task_objective(config.alpha_task),
         )
-
-
-def _task(step: Step) -> Tensor:
-    return step.task_loss

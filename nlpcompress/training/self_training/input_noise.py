@@ -5,7 +5,6 @@ a batch is drawn from a seed and the bytes of the batch. As the order of the exa
 in each epoch, so is their noise.
 """
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from nlpcompress.core.hashing import hash_tensors
 from nlpcompress.errors import ConfigError
 from nlpcompress.training.self_training.config import SelfTrainingConfig
 
@@ -30,7 +30,7 @@ class NoisyCollate:
 
     def __call__(self, examples: list[Any]) -> dict[str, Tensor]:
         batch = dict(self.collate(examples))
-        start = int.from_bytes(digest(batch, f"noise {self.seed}")[:7], "big")
+        start = int.from_bytes(hash_tensors(batch, f"noise {self.seed}")[:7], "big")
         return self.noise(batch, torch.Generator().manual_seed(start))
 
 
@@ -109,14 +109,3 @@ def flipped(pixels: Tensor, generator: torch.Generator) -> Tensor:
     """Pictures `(B, C, H, W)`, each mirrored left to right with a chance of one half."""
     chosen = torch.rand(len(pixels), generator=generator) < 0.5
     return torch.where(chosen[:, None, None, None], pixels.flip(-1), pixels)
-
-
-def digest(tensors: Mapping[str, Tensor], start: str = "") -> bytes:
-    """A hash of names, types, shapes and values."""
-    found = hashlib.sha256(start.encode())
-    for name, value in tensors.items():
-        if isinstance(value, Tensor):
-            plain = value.detach().cpu().contiguous()
-            found.update(f"{name} {plain.dtype} {tuple(plain.shape)}".encode())
-            found.update(plain.reshape(-1).view(torch.uint8).numpy())
-    return found.digest()

@@ -31,6 +31,7 @@ from typing import Any
 from torch import Tensor, nn
 from transformers import TrainingArguments
 
+from nlpcompress.core.hashing import hash_tensors
 from nlpcompress.errors import ConfigError
 from nlpcompress.scoring import same_randomness
 from nlpcompress.training.checkpoints import last_checkpoint
@@ -38,7 +39,7 @@ from nlpcompress.training.presets import preset_method
 from nlpcompress.training.self_training.config import SelfTrainingConfig
 from nlpcompress.training.self_training.data import PseudoLabelled, SelfTrainingData, repeats_for
 from nlpcompress.training.self_training.folders import SelfTrainingFolders
-from nlpcompress.training.self_training.input_noise import digest, input_noise
+from nlpcompress.training.self_training.input_noise import input_noise
 from nlpcompress.training.self_training.model_noise import model_noise
 from nlpcompress.training.self_training.pseudo_labels import pseudo_labels
 from nlpcompress.training.self_training.selection import select
@@ -119,7 +120,7 @@ class SelfTraining:
             "seed": self.args.seed,
             "labelled": len(self.data.labelled),
             "unlabelled": len(self.data.unlabelled),
-            "teacher": digest(teacher.state_dict(), str(teacher)).hex()[:32],
+            "teacher": hash_tensors(teacher.state_dict(), str(teacher)).hex()[:32],
         }
 
     def new_student(

@@ -7,10 +7,10 @@ import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
+from nlpcompress.core.counts import IGNORED
 from nlpcompress.data.config import DataConfig, MaskingConfig
 from nlpcompress.data.corpus import corpus_rows, count_tokens, cut_blocks, special_ends
 from nlpcompress.data.load import load_data
-from nlpcompress.data.masking import NOT_CHOSEN
 from nlpcompress.data.synthetic import VOCABULARY
 from nlpcompress.errors import DataError
 from nlpcompress.models.random import word_tokenizer
@@ -150,7 +150,7 @@ def test_a_data_set_is_ready_for_masked_language_modelling():
     assert (data.task, data.labels) == ("masked-lm", ())
     assert "labels" not in data.train.column_names
     batch = data.collate([data.train[row] for row in range(64)])
-    assert float((batch["labels"] != NOT_CHOSEN).sum()) == pytest.approx(64 * 14 * 0.15, rel=0.3)
+    assert float((batch["labels"] != IGNORED).sum()) == pytest.approx(64 * 14 * 0.15, rel=0.3)
 
 
 def test_the_test_masks_depend_on_neither_seed_nor_smoothing_nor_batch():

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from nlpcompress.core.counts import IGNORED
 from nlpcompress.data.masking import (
-    NOT_CHOSEN,
     MaskingCollate,
     choice_chances,
     mask_rows,
@@ -54,7 +54,7 @@ def binomial(count, share):
 def test_the_shares_are_those_of_the_paper(tokenizer):
     ids = words(200_000).view(400, 500)
     masked = collator(tokenizer).mask(ids)
-    chosen = masked["labels"] != NOT_CHOSEN
+    chosen = masked["labels"] != IGNORED
     assert masked["labels"][chosen].equal(ids[chosen])
     assert masked["input_ids"][~chosen].equal(ids[~chosen])
     count = int(chosen.sum())
@@ -82,7 +82,7 @@ def test_special_tokens_and_padding_are_never_chosen_nor_shown(tokenizer):
     batch = collate(rows)
     plain = [row["input_ids"] + [PAD] * (63 - len(row["input_ids"])) for row in rows]
     ids = torch.tensor(plain)
-    chosen = batch["labels"] != NOT_CHOSEN
+    chosen = batch["labels"] != IGNORED
     assert int(chosen.sum()) > 1000
     assert int(ids[chosen].min()) >= SPECIAL
     shown = batch["input_ids"][chosen]
@@ -100,7 +100,7 @@ def test_chosen_tokens_follow_their_counts_with_smoothing(tokenizer):
     collate = collator(tokenizer, smoothing=0.7, counts=counts)
     assert float(collate.chances.max()) < 1
     labels = collate.mask(ids)["labels"]
-    found = torch.bincount(labels[labels != NOT_CHOSEN], minlength=SIZE)
+    found = torch.bincount(labels[labels != IGNORED], minlength=SIZE)
     assert int(found.sum()) == binomial(ids.numel(), 0.15)
     wanted = counts[SPECIAL:].double() ** 0.3
     wanted *= 0.15 * ids.numel() / wanted.sum()
@@ -152,7 +152,7 @@ def test_a_text_is_masked_at_other_places_beside_other_texts(tokenizer):
     """Batches of one shape, with the same first text."""
     collate, first, others = collator(tokenizer), rows_of(60), rows_of(*[60] * 20, seed=9)
     places = {
-        tuple((collate([*first, other])["labels"][0] != NOT_CHOSEN).tolist()) for other in others
+        tuple((collate([*first, other])["labels"][0] != IGNORED).tolist()) for other in others
     }
     assert len(places) == len(others)
 
@@ -175,7 +175,7 @@ def test_a_batch_always_has_a_token_to_tell(tokenizer):
     """Short texts: by chance alone five tokens of 15 % would have none in 44 of 100 batches."""
     collate = collator(tokenizer)
     chosen = [
-        int((collate(rows_of(5, seed=seed))["labels"] != NOT_CHOSEN).sum()) for seed in range(200)
+        int((collate(rows_of(5, seed=seed))["labels"] != IGNORED).sum()) for seed in range(200)
     ]
     assert min(chosen) == 1
     assert chosen.count(1) > 100
@@ -193,10 +193,10 @@ def test_rows_masked_before_are_only_padded(tokenizer):
         length = len(one["input_ids"])
         assert batch["input_ids"][row, :length].tolist() == one["input_ids"]
         assert batch["labels"][row, :length].tolist() == one["labels"]
-        assert set(batch["labels"][row, length:].tolist()) <= {NOT_CHOSEN}
+        assert set(batch["labels"][row, length:].tolist()) <= {IGNORED}
         pairs = zip(one["input_ids"], one["labels"], rows[row]["input_ids"], strict=True)
         assert all(true == (seen if label < 0 else label) for seen, label, true in pairs)
-    assert int((batch["labels"] != NOT_CHOSEN).sum()) > 8
+    assert int((batch["labels"] != IGNORED).sum()) > 8
 
 
 def test_padding_on_the_left_moves_the_labels_too(tokenizer):
@@ -207,7 +207,7 @@ def test_padding_on_the_left_moves_the_labels_too(tokenizer):
     )
     batch = collator(left)(list(rows))
     assert batch["labels"][1, -6:].tolist() == rows[1]["labels"]
-    assert batch["labels"][1, :5].tolist() == [NOT_CHOSEN] * 5
+    assert batch["labels"][1, :5].tolist() == [IGNORED] * 5
 
 
 def test_a_tokenizer_without_a_mask_is_refused(tokenizer):
