@@ -1,5 +1,6 @@
 """Quiet threads before torch is imported, and the `--slow` switch."""
 
+import gc
 import logging
 import os
 
@@ -9,6 +10,9 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import pytest
+
+# No test cuts the power, and a kill loses nothing that was written: nothing to wait for.
+os.fsync = lambda descriptor: None
 
 
 def pytest_addoption(parser):
@@ -23,6 +27,12 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         if "slow" in item.keywords:
             item.add_marker(pytest.mark.skip(reason="slow: run with --slow"))
+
+
+def pytest_collection_finish(session):
+    """What was imported stays: `gc.collect`, which every training calls, need not see it."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -1,51 +1,44 @@
 """`kill -9` in the middle of training, of saving and of exporting: the next run ends the same."""
 
 import hashlib
-import os
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
+
+from nlpcompress.cli.main import main
+from tests import children
 
 RECIPE = "smoke/logits"
 SHORT = ["export.quantize=none", "bench.rounds=1"]
 LIMIT = 240
 
 
-def _start(out):
-    return subprocess.Popen(
-        [sys.executable, "-m", "nlpcompress", "run", RECIPE, f"out={out}", *SHORT],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
+def _arguments(out):
+    return ["run", RECIPE, f"out={out}", *SHORT]
 
 
 def _finish(out):
-    run = _start(out)
-    _, errors = run.communicate(timeout=LIMIT)
-    assert run.returncode == 0, errors
+    run = children.run(main, _arguments(out), out.parent)
+    assert run.returncode == 0, run.stderr
     return hashlib.sha256((out / "model.safetensors").read_bytes()).hexdigest()
 
 
 def _kill_when(out, seen):
     """Run until `seen(out)`, then SIGKILL at once. Gives what was seen."""
-    run = _start(out)
+    log = out.parent / "killed.log"
+    run = children.start(main, _arguments(out), log)
     end = time.monotonic() + LIMIT
     try:
         while time.monotonic() < end:
             found = seen(out)
             if found:
-                run.send_signal(signal.SIGKILL)
+                run.kill()
                 return found
-            assert run.poll() is None, f"ended before it could be killed: {run.stderr.read()}"
+            assert run.exitcode is None, f"ended before it could be killed: {log.read_text()}"
             time.sleep(0.0005)
         raise AssertionError("never came to the point where it should be killed")
     finally:
         run.kill()
-        run.communicate()
+        run.join()
 
 
 def _in_training(out):

@@ -1,20 +1,14 @@
 """Rounds in real processes: killed, and two that train together."""
 
-import os
 import signal
-import subprocess
-import sys
-from pathlib import Path
 
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from tests.unit.training.rounds_tiny import (
-    same,
-)
+from tests.children import run
+from tests.unit.training.rounds_program import main
+from tests.unit.training.rounds_tiny import same
 from tests.unit.training.training_tiny import distance
-
-ROOT = Path(__file__).parents[3]
 
 PLAIN = {
     "learning_rate": "1e-3",
@@ -29,22 +23,13 @@ PLAIN = {
 }
 
 
-def program(out, launcher=(), expect=0, **values):
-    script = Path(__file__).with_name("rounds_script.py")
+def program(out, expect=0, *, processes=1, **values):
     files = {"output_dir": out / "run", "weights": out / "w.safetensors"}
     flags = {**PLAIN, **files, **values}
-    parts = [part for key, value in flags.items() for part in (f"--{key}", str(value))]
-    paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    done = subprocess.run(
-        [sys.executable, *launcher, str(script), *parts],
-        check=False,
-        env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    line = [part for key, value in flags.items() for part in (f"--{key}", value)]
+    done = run(main, line, out, processes=processes)
     assert done.returncode == expect, done.stderr[-3000:]
-    return out / "w.safetensors"
+    return files["weights"]
 
 
 def test_after_sigkill_in_the_last_round_the_next_process_ends_the_same(tmp_path):
@@ -64,9 +49,7 @@ def test_two_processes_end_as_one_with_the_same_global_batch(tmp_path):
         (tmp_path / name).mkdir()
     values = {"optim": "sgd", "learning_rate": 0.5, "max_grad_norm": 0.0}
     single = program(tmp_path / "one", **values, per_device_train_batch_size=8)
-    launch = ["-m", "torch.distributed.run", "--rdzv-backend", "c10d"]
-    launch += ["--rdzv-endpoint", "localhost:0", "--nproc_per_node", "2"]
-    double = program(tmp_path / "two", launch, **values, per_device_train_batch_size=4)
+    double = program(tmp_path / "two", processes=2, **values, per_device_train_batch_size=4)
     with safe_open(double, "pt") as file:
         assert file.metadata()["processes"] == "2"
     one, two = load_file(single), load_file(double)

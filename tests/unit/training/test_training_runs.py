@@ -1,12 +1,8 @@
 """The same weights however a step is split, on how many processes, and after any kill."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 from functools import partial
-from pathlib import Path
 
 import pytest
 from safetensors import safe_open
@@ -14,7 +10,9 @@ from safetensors.torch import load_file
 
 from nlpcompress.methods import make_method
 from nlpcompress.training import CompressionTrainer, last_checkpoint
+from tests.children import run
 from tests.unit.training.ragged_tiny import token_bert
+from tests.unit.training.training_program import main
 from tests.unit.training.training_tiny import (
     Examples,
     arguments,
@@ -24,8 +22,6 @@ from tests.unit.training.training_tiny import (
     weights,
 )
 
-ROOT = Path(__file__).parents[3]
-SCRIPT = Path(__file__).with_name("training_script.py")
 PLAIN = {
     "learning_rate": "1e-3",
     "logging_steps": "2",
@@ -37,38 +33,17 @@ PLAIN = {
 }
 
 
-def run(launcher, out, values, expect=0):
-    """Run the script; `values` are its arguments beside the plain ones."""
-    flags = {
-        **PLAIN,
-        "output_dir": str(out / "run"),
-        "weights": str(out / "w.safetensors"),
-        **values,
-    }
-    arguments = [part for key, value in flags.items() for part in (f"--{key}", str(value))]
-    paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [*launcher, str(SCRIPT), *arguments],
-        check=False,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+def alone(out, expect=0, *, processes=1, **values):
+    """Run the program; `values` are its arguments beside the plain ones."""
+    files = {"output_dir": out / "run", "weights": out / "w.safetensors"}
+    flags = {**PLAIN, **files, **values}
+    line = [part for key, value in flags.items() for part in (f"--{key}", value)]
+    done = run(main, line, out, processes=processes)
     assert done.returncode == expect, done.stderr[-3000:]
-    return out / "w.safetensors"
+    return files["weights"]
 
 
-def alone(out, expect=0, **values):
-    return run([sys.executable], out, values, expect)
-
-
-def together(out, processes, **values):
-    launch = "torch.distributed.run"
-    port = ["--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0"]
-    command = [sys.executable, "-m", launch, "--nproc_per_node", str(processes), *port]
-    return run(command, out, values)
+together = partial(alone, processes=2)
 
 
 def metadata(path):
@@ -107,9 +82,8 @@ def test_two_processes_are_one_with_the_same_global_batch(tmp_path):
     one.mkdir(), two.mkdir()
     values = {**SENSITIVE, "save_strategy": "steps", "save_steps": 3}
     single = alone(one, **values, per_device_train_batch_size=8)
-    double = together(
-        two, 2, **values, per_device_train_batch_size=2, gradient_accumulation_steps=2
-    )
+    split = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 2}
+    double = together(two, **values, **split)
     assert metadata(single)["processes"] == "1" and metadata(double)["processes"] == "2"
     assert distance(load_file(single), load_file(double)) < 1e-6
     assert distance(load_file(single), weights(tiny_bert())) > 1e-2
@@ -125,7 +99,7 @@ def test_projections_learn_the_same_on_two_processes(tmp_path):
     config = {"intermediate_matches": [match], "proj_learning_rate": 0.5}
     values = {**SENSITIVE, "methods": json.dumps({"features": config, "movement": MOVEMENT})}
     paths = []
-    for name, size, start in (("one", 8, alone), ("two", 4, partial(together, processes=2))):
+    for name, size, start in (("one", 8, alone), ("two", 4, together)):
         (tmp_path / name).mkdir()
         paths.append(start(tmp_path / name, **values, per_device_train_batch_size=size))
     assert distance(*map(load_file, paths)) < 1e-6
@@ -138,7 +112,7 @@ def test_rows_of_many_lengths_weigh_the_same_on_two_processes(tmp_path):
     methods = {"triple_loss": {"alpha_ce": 0.5, "alpha_task": 0.2, "alpha_cos": 0.1}}
     values = {**SENSITIVE, "learning_rate": 0.3, "methods": json.dumps(methods), "rows": "ragged"}
     paths = []
-    for name, size, start in (("one", 8, alone), ("two", 4, partial(together, processes=2))):
+    for name, size, start in (("one", 8, alone), ("two", 4, together)):
         (tmp_path / name).mkdir()
         paths.append(start(tmp_path / name, **values, per_device_train_batch_size=size))
     assert distance(*map(load_file, paths)) < 1e-6

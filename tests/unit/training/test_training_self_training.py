@@ -1,11 +1,7 @@
 """Self-training: better than its first teacher, the same after a kill, clean where it must be."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -18,7 +14,8 @@ from nlpcompress.training import CompressionTrainer
 from nlpcompress.training.self_training.pseudo_labels import pseudo_labels
 from nlpcompress.training.self_training.run import self_train
 from nlpcompress.training.self_training.trainer import NoisyTrainer
-from tests.unit.training.self_training_script import run
+from tests import children
+from tests.unit.training.self_training_program import main, run
 from tests.unit.training.self_training_tiny import (
     Texts,
     Unlabelled,
@@ -30,8 +27,6 @@ from tests.unit.training.self_training_tiny import (
 )
 from tests.unit.training.training_tiny import distance, tiny_bert, weights
 
-ROOT = Path(__file__).parents[3]
-SCRIPT = Path(__file__).with_name("self_training_script.py")
 LEARNING = {"learning_rate": 2e-3, "per_device_train_batch_size": 16, "logging_steps": 1000}
 
 
@@ -71,12 +66,7 @@ def whole(tmp_path_factory):
 @pytest.mark.parametrize(("step", "first"), [(7, 5), (2, 1)])
 def test_a_kill_in_the_second_round_changes_nothing(tmp_path, whole, step, first):
     """After a checkpoint, and before the first one, when the student is made again."""
-    paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    where = ["--round", "round-1", "--step", str(step)]
-    killed = subprocess.run(
-        [sys.executable, str(SCRIPT), str(tmp_path), *where],
-        check=False, env={**os.environ, "PYTHONPATH": paths}, capture_output=True, timeout=300,
-    )  # fmt: skip
+    killed = children.run(main, [tmp_path, "--round", "round-1", "--step", step], tmp_path)
     assert killed.returncode == -signal.SIGKILL, killed.stderr[-2000:]
     done = tmp_path / "round-0" / "student.safetensors"
     assert done.exists() and not (tmp_path / "round-1" / "student.safetensors").exists()

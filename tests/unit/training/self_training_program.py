@@ -40,7 +40,7 @@ def run(folder, *, resume=False, callbacks=None, **values):
     )  # fmt: skip
 
 
-if __name__ == "__main__":
+def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("folder")
     parser.add_argument("--round", required=True)

@@ -66,7 +66,3 @@ def main():
         }
         state = {name: value.contiguous() for name, value in trainer.model.state_dict().items()}
         save_file(state, mine.weights, metadata=metadata)
-
-
-if __name__ == "__main__":
-    main()

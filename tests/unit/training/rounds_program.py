@@ -44,7 +44,3 @@ def main():
         save_file(
             state, mine.weights, metadata={"processes": str(trainer.accelerator.num_processes)}
         )
-
-
-if __name__ == "__main__":
-    main()
