@@ -2,7 +2,6 @@
 
 import inspect
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from itertools import chain
 
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 
 from nlpcompress.axes.meta import on_fake_cpu
+from nlpcompress.core.modes import eval_mode
 from nlpcompress.errors import AxisError
 
 
@@ -29,7 +29,7 @@ def export_graph(model: nn.Module, example_inputs: Mapping[str, Tensor]) -> Expo
         inputs = {name: tensor.to(device) for name, tensor in example_inputs.items()}
     if "use_cache" in inspect.signature(model.forward).parameters:
         inputs["use_cache"] = False
-    with _evaluating(model), torch.no_grad():
+    with eval_mode(model), torch.no_grad():
         try:
             return torch.export.export(model, (), inputs, strict=False)
         except Exception as error:
@@ -61,17 +61,6 @@ def _tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 def _device(model: nn.Module) -> torch.device:
     return next((tensor.device for _, tensor in _tensors(model)), torch.device("cpu"))
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes.items():
-            module.training = training
 
 
 def _unreadable(model: nn.Module, inputs: Mapping[str, Tensor], error: Exception) -> str:

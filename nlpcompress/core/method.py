@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -140,7 +140,7 @@ class Method:
 
     A method is built from its `Config`, kept unchanged as `config`. `cuts` says that its plan makes
     the model smaller or sparser; what it needs is checked before any work: `looks_inside` means the
-    teacher itself, as it runs, and not only its answers.
+    teacher itself, as it runs, and not only its answers; `looked_at` says at what.
     """
 
     name: ClassVar[str]
@@ -157,6 +157,14 @@ class Method:
     def rounds(self) -> Rounds:
         """How often a stage trains; once, unless a method asks for more."""
         return Rounds()
+
+    def looked_at(self, model: nn.Module, teacher: nn.Module) -> Collection[tuple[str, int | str]]:
+        """What it reads of a teacher in between, so that it can be stored.
+
+        Each is a kind (hidden, queries, keys, values) and a place: a layer's number from 1, or the
+        path of a module. Raises `ConfigError` for what cannot be stored.
+        """
+        return ()
 
     def prepare(self, model: nn.Module, ctx: Context) -> Gates | None:
         """Put gates on the model for the training to come; None when there is nothing to learn."""

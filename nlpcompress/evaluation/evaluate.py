@@ -1,7 +1,6 @@
 """Metrics of anything that predicts a batch: a torch model, an ONNX session, a function."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 import datasets
@@ -10,6 +9,7 @@ import torch
 from torch import nn
 from transformers import EvalPrediction
 
+from nlpcompress.core.modes import eval_mode
 from nlpcompress.errors import DataError
 from nlpcompress.evaluation.metrics import load_metrics
 from nlpcompress.evaluation.tally import Tally, tally_of
@@ -67,7 +67,7 @@ def torch_predictor(model: nn.Module) -> Predict:
 
     def predict(batch: Batch) -> np.ndarray:
         device = next(model.parameters()).device
-        with _evaluating(model), torch.no_grad():
+        with eval_mode(model), torch.no_grad():
             logits = model(**{name: tensor.to(device) for name, tensor in batch.items()}).logits
         return logits.float().cpu().numpy()
 
@@ -129,14 +129,3 @@ def _array(values: Any) -> np.ndarray:
     if not isinstance(values, torch.Tensor):
         return np.asarray(values)
     return (values.float() if values.is_floating_point() else values).numpy(force=True)
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    training = [module for module in model.modules() if module.training]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True

@@ -5,23 +5,22 @@ from contextlib import contextmanager
 
 from torch import nn
 
+from nlpcompress.core.modes import eval_mode
+
 
 @contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
+def exporting(model: nn.Module) -> Iterator[None]:
     """Eval mode and no key-value cache (a cache cannot be an output) for the time of the block.
 
     Every module gets its own training flag back, and every config its own `use_cache`.
     """
-    training = {module: module.training for module in model.modules()}
     configs = {id(c): c for m in model.modules() if (c := getattr(m, "config", None)) is not None}
     caching = [config for config in configs.values() if getattr(config, "use_cache", False)]
-    model.eval()
     for config in caching:
         config.use_cache = False
     try:
-        yield
+        with eval_mode(model):
+            yield
     finally:
-        for module, flag in training.items():
-            module.training = flag
         for config in caching:
             config.use_cache = True

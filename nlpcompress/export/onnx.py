@@ -12,7 +12,7 @@ from torch.export import Dim
 from nlpcompress.errors import AxisError, ParityError
 from nlpcompress.export.graph import name_dimensions, spell_residuals_as_sums
 from nlpcompress.export.inputs import free_dimensions, model_inputs, other_shape
-from nlpcompress.export.mode import evaluating
+from nlpcompress.export.mode import exporting
 from nlpcompress.export.partial import partial_folder, publish
 from nlpcompress.export.quiet import quiet
 from nlpcompress.export.runtime import OnnxModel
@@ -46,7 +46,7 @@ def export_onnx(model: nn.Module, path: str | Path, example_inputs: Mapping[str,
     """
     path = Path(path)
     inputs = model_inputs(example_inputs)
-    with evaluating(model), partial_folder(path) as folder:
+    with exporting(model), partial_folder(path) as folder:
         program = _trace(model, inputs)
         rewritten = spell_residuals_as_sums(program.model.graph)
         name_dimensions(program.model.graph, free_dimensions(inputs))

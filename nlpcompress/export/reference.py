@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from nlpcompress.export.inputs import NOT_INPUTS
-from nlpcompress.export.mode import evaluating
+from nlpcompress.export.mode import exporting
 
 Array = np.ndarray
 Batch = Mapping[str, Tensor]
@@ -23,7 +23,7 @@ def torch_logits(model: nn.Module) -> Predictor:
     @torch.no_grad()
     def predict(batch: Batch) -> Array:
         inputs = {name: value for name, value in batch.items() if name not in NOT_INPUTS}
-        with evaluating(model):
+        with exporting(model):
             outputs = model(**inputs)
         return _logits(outputs).numpy(force=True)
 

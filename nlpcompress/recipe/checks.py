@@ -156,12 +156,6 @@ def _answers(methods: Sequence[object], where: str) -> Iterator[str]:
     known = [METHODS.load(name) for name in methods if name in METHODS]
     if not any(method.needs_teacher for method in known):
         yield f"{where}: no method of this stage learns from a teacher; leave it out"
-    for method in known:
-        if method.looks_inside:
-            yield (
-                f"{where}: {method.name} looks into the teacher while it runs, and its answers "
-                "are not enough; leave it out"
-            )
 
 
 def _config(name: str, config: object, where: str) -> Iterator[str]:

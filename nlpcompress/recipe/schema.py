@@ -75,7 +75,8 @@ class StageConfig(MethodConfig):
     )
     cache_teacher: bool = Field(
         False,
-        description="store the teacher's answers to the training examples once; steps read them",
+        description="store the teacher's answers to the training examples once, and the features "
+        "that are compared (in float16); steps read them",
     )
 
 

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from nlpcompress.core.modes import eval_mode
+
 
 @contextmanager
 def no_trace(model: nn.Module) -> Iterator[None]:
@@ -16,16 +18,12 @@ def no_trace(model: nn.Module) -> Iterator[None]:
     Put back: train or eval of every submodule, `requires_grad` of every parameter, and the random
     states of Python, NumPy and torch. Gradients are never touched: use `torch.autograd.grad`.
     """
-    modes = [(module, module.training) for module in model.modules()]
     trainable = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
-    with same_randomness():
+    with same_randomness(), eval_mode(model):
         try:
-            model.eval()
             model.requires_grad_(False)
             yield
         finally:
-            for module, training in modes:
-                module.training = training
             for parameter, requires_grad in trainable:
                 parameter.requires_grad_(requires_grad)
 

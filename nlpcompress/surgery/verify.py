@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from nlpcompress.core.modes import eval_mode
 from nlpcompress.errors import VerificationError
 
 # Largest |difference| / largest |value|. Sums run in another order in the smaller model, and each
@@ -68,13 +69,8 @@ def floating_outputs(
     model: nn.Module, inputs: Mapping[str, Tensor], forward: Forward | None = None
 ) -> list[Tensor]:
     """Floating tensors that the model (or `forward`) puts out in eval mode; modes are restored."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
+    with eval_mode(model):
         outputs = forward(inputs) if forward else model(**inputs)
-    finally:
-        for module, mode in modes:
-            module.training = mode
     return [t for t in _values(outputs) if isinstance(t, Tensor) and t.is_floating_point()]
 
 

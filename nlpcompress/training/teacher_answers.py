@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Sized
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,29 +22,26 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from nlpcompress.core.hashing import hash_tensors
-from nlpcompress.core.method import Method
 from nlpcompress.core.whole import whole_file
-from nlpcompress.errors import ConfigError
+from nlpcompress.errors import ConfigError, PlanError
 from nlpcompress.models.ensemble import Ensemble
+from nlpcompress.models.feature_table import FeatureTable
 from nlpcompress.models.inputs import accepts
+from nlpcompress.models.stored_features import FeatureName, key
+from nlpcompress.models.stored_teacher import STARTS, StoredTeacher, depth_of
 from nlpcompress.training.companions import check_companions
-from nlpcompress.training.stored_teacher import STARTS, Collate, StoredTeacher
+from nlpcompress.training.feature_writer import FeatureWriter
+from nlpcompress.training.numbered import Collate
 
 OF_TOKENS = ("start_logits", "end_logits")
 FORMAT_VERSION = 1
 UNIMPORTANT = ("transformers_version", "_name_or_path")
 
 
-def require_answers(methods: Sequence[Method], teacher: nn.Module | None, dataset: Any) -> None:
+def require_answers(teacher: nn.Module | None, dataset: Any) -> None:
     """Raises `ConfigError` when answers would not do, or cannot be stored."""
     if teacher is None:
         raise ConfigError("teacher_cache stores a teacher's answers, but no teacher was given")
-    inside = [method.name for method in methods if method.looks_inside]
-    if inside:
-        raise ConfigError(
-            f"method '{inside[0]}' looks into the teacher while it runs, and its answers are not "
-            "enough; leave teacher_cache out"
-        )
     if not isinstance(dataset, Sized):
         raise ConfigError(
             "teacher_cache needs a data set with a length and numbered examples, not a stream; "
@@ -51,16 +49,20 @@ def require_answers(methods: Sequence[Method], teacher: nn.Module | None, datase
         )
 
 
-def store_answers(
+def store_answers(  # noqa: PLR0913
     teacher: nn.Module,
     dataset: Sequence[Any],
     collate: Collate,
     folder: str | Path,
     *,
+    features: Collection[FeatureName] = (),
     batch_size: int = 32,
     label_names: Sequence[str] = ("labels",),
 ) -> StoredTeacher:
     """The answers from `folder`, computed and written first if they are not there.
+
+    `features` are stored beside them in float16: a training with those differs from one with the
+    teacher itself by what that rounds away.
 
     The teacher is in eval mode, on its device; it sees all examples in their order. What it says of
     an example must not depend on how far that is padded, as it does with padding on the left where
@@ -79,22 +81,50 @@ def store_answers(
 
     _check_same(batches)
     check_companions(dataset, inputs)
-    path = Path(folder) / f"{_key(teacher, batches())}.safetensors"
+    path = Path(folder) / f"{_key(teacher, batches(), features)}.safetensors"
     if not path.exists():
-        _write(path, _answers(teacher, batches(), -(-len(dataset) // batch_size)))
-    return StoredTeacher(teacher.config, load_file(path))
+        count = -(-len(dataset) // batch_size)
+        with _writer(teacher, features, path) as writer:
+            answers = _answers(teacher, batches(), count, writer)
+        _write(path, answers)
+    table = FeatureTable(_features_of(path)) if features else None
+    return StoredTeacher(teacher.config, load_file(path), table=table, depth=_depth(teacher))
+
+
+def _writer(
+    teacher: nn.Module, features: Collection[FeatureName], path: Path
+) -> AbstractContextManager[FeatureWriter | None]:
+    return FeatureWriter(teacher, features, _features_of(path)) if features else nullcontext()
+
+
+def _features_of(path: Path) -> Path:
+    return path.with_suffix(".features")
+
+
+def _depth(teacher: nn.Module) -> int | None:
+    """None for models that are not one stack of layers."""
+    try:
+        return depth_of(teacher)
+    except PlanError:
+        return None
 
 
 @torch.no_grad()
 def _answers(
-    teacher: nn.Module, batches: Iterator[dict[str, Tensor]], count: int
+    teacher: nn.Module,
+    batches: Iterator[dict[str, Tensor]],
+    count: int,
+    writer: FeatureWriter | None,
 ) -> dict[str, Tensor]:
     device = next(teacher.parameters()).device
     found: dict[str, list[Tensor]] = {}
     for batch in tqdm(batches, total=count, desc="teacher's answers"):
         here = {name: value.to(device) for name, value in batch.items()}
-        for name, values in _unpadded(_logits(teacher(**here)), here.get("attention_mask")).items():
+        mask = here.get("attention_mask")
+        for name, values in _unpadded(_logits(teacher(**here)), mask).items():
             found.setdefault(name, []).append(values.cpu())
+        if writer is not None:
+            writer.add(mask)
     answers = {name: torch.cat(parts) for name, parts in found.items()}
     if STARTS in answers:
         answers[STARTS] = torch.cat([torch.zeros(1).long(), answers[STARTS].cumsum(0)])
@@ -127,9 +157,12 @@ def _check_same(batches: Callable[[], Iterator[dict[str, Tensor]]]) -> None:
         )
 
 
-def _key(teacher: nn.Module, batches: Iterator[dict[str, Tensor]]) -> str:
+def _key(
+    teacher: nn.Module, batches: Iterator[dict[str, Tensor]], features: Collection[FeatureName]
+) -> str:
     versions = [FORMAT_VERSION, torch.__version__, transformers.__version__]
-    what = json.dumps([*_description(teacher), versions], sort_keys=True, default=str)
+    parts = [*_description(teacher), versions, sorted(map(key, features))]
+    what = json.dumps(parts, sort_keys=True, default=str)
     total = hashlib.sha256(what.encode())
     total.update(hash_tensors(teacher.state_dict()))
     for batch in batches:

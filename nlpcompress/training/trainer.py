@@ -29,6 +29,7 @@ from nlpcompress.training.gating import (
     progress_of,
     refuse_own_optimizer,
 )
+from nlpcompress.training.numbered import CollateNumbered, Numbered
 from nlpcompress.training.objectives import (
     TASK,
     ObjectiveMeter,
@@ -38,7 +39,6 @@ from nlpcompress.training.objectives import (
 from nlpcompress.training.rounds import RoundFolders, TrainingRounds, method_of_rounds
 from nlpcompress.training.safe_checkpoints import SafeCheckpointTrainer
 from nlpcompress.training.shares import KEY, add_shares, shared
-from nlpcompress.training.stored_teacher import CollateNumbered, Numbered
 from nlpcompress.training.teacher import prepare_teacher, require_teacher, teacher_runner
 from nlpcompress.training.teacher_answers import require_answers, store_answers
 
@@ -60,7 +60,8 @@ class CompressionTrainer(SafeCheckpointTrainer):
         model = trainer.compress()
 
     With `teacher_cache` the teacher answers the training examples once, into that folder or from
-    it, and steps read its answers: no forward pass of it, and no room for it on the device.
+    it, and steps read its answers, and in float16 what methods look at inside of it: no forward
+    pass of it, and no room for it on the device.
 
     Raises `ConfigError` when a method needs a teacher and there is none, teacher and student do
     not fit together, or answers cannot be stored.
@@ -349,19 +350,21 @@ class CompressionTrainer(SafeCheckpointTrainer):
 
     def _learn_from_answers(self, folder: Path) -> None:
         """Put the teacher's stored answers in its place."""
-        require_answers(self.methods, self.teacher, self.train_dataset)
+        require_answers(self.teacher, self.train_dataset)
+        features = {name for m in self.methods for name in m.looked_at(self.model, self.teacher)}
         with self.args.main_process_first(local=False, desc="teacher's answers"):
             stored = store_answers(
                 self.teacher,
                 self.train_dataset,
                 self._get_collator_with_removed_columns(self.data_collator),
                 folder,
+                features=features,
                 batch_size=self.args.eval_batch_size,
                 label_names=self.label_names,
             )
         self.teacher = stored.to(self.args.device).eval()
         self.train_dataset = Numbered(self.train_dataset)
-        self.data_collator = CollateNumbered(self.data_collator)
+        self.data_collator = CollateNumbered(self.data_collator, stored.table)
         self._signature_columns = None
         self.__dict__.pop("_for_teacher_only", None)
 

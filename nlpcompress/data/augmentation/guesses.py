@@ -8,9 +8,10 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
+from nlpcompress.core.modes import eval_mode
 from nlpcompress.data.augmentation.encoded_words import Encoded, Word
 from nlpcompress.data.augmentation.vocabulary import Vocabulary
-from nlpcompress.data.augmentation.word_model import WordModel, device_of, in_eval_mode
+from nlpcompress.data.augmentation.word_model import WordModel, device_of
 from nlpcompress.data.augmentation.words import Span
 
 BATCH_SIZE = 64
@@ -40,7 +41,11 @@ def guess(
     gaps = [_Gap(e, word) for e in encoded for word in e.words if len(word.ids) == 1]
     fitting = _Fitting(model, vocabulary)
     found: dict[str, dict[Span, tuple[str, ...]]] = {}
-    with in_eval_mode(model.masked_lm), tqdm(total=len(gaps), desc="words guessed") as bar:
+    with (
+        eval_mode(model.masked_lm),
+        torch.no_grad(),
+        tqdm(total=len(gaps), desc="words guessed") as bar,
+    ):
         for some in _batches(gaps):
             for gap, words in zip(some, _likeliest(some, model, fitting, count), strict=True):
                 found.setdefault(gap.encoded.text, {})[gap.word.span] = words

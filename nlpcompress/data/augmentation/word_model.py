@@ -1,7 +1,6 @@
 """The masked language model that proposes words, with its tokenizer, checked to fit together."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +8,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from nlpcompress.core.modes import eval_mode
 from nlpcompress.errors import DataError
 
 # Models whose embeddings are rounded up to a round number of rows have this many more at most.
@@ -45,19 +45,6 @@ class WordModel:
         return int(min(limits))
 
 
-@contextmanager
-def in_eval_mode(model: nn.Module) -> Iterator[None]:
-    """Without dropout and gradients; every module has its own mode back afterwards."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for module, training in modes:
-            module.training = training
-
-
 def _check_tokenizer(tokenizer: object) -> None:
     if not isinstance(tokenizer, PreTrainedTokenizerBase) or not tokenizer.is_fast:
         raise DataError(
@@ -85,7 +72,7 @@ def _check_sizes(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> 
 
 def _check_logits(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
     ids = torch.tensor([[tokenizer.mask_token_id]], device=device_of(model))
-    with in_eval_mode(model):
+    with eval_mode(model), torch.no_grad():
         outputs = model(input_ids=ids)
     logits, rows = outputs.get("logits"), model.get_input_embeddings().weight.shape[0]
     if logits is None or tuple(logits.shape) != (1, 1, rows):

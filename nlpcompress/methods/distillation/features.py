@@ -22,15 +22,16 @@ Cost: data, labelled unless `alpha_task: 0`; a teacher with the student's vocabu
 the teacher's weights and one forward pass of it a batch, and the features of both.
 """
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from pydantic import Field, PositiveFloat
 from torch import nn
 
 from nlpcompress.core.config import Config
-from nlpcompress.core.method import Context, Method, Objective, task_objective
+from nlpcompress.core.method import Context, Objective, task_objective
+from nlpcompress.methods.distillation.looking_inside import LooksInside
 from nlpcompress.methods.distillation.match import Match
-from nlpcompress.methods.distillation.matching import FeatureMatching
 
 
 class FeaturesConfig(Config):
@@ -48,24 +49,15 @@ class FeaturesConfig(Config):
     proj_learning_rate: PositiveFloat = Field(1e-3, description="learning rate of projections")
 
 
-class FeatureDistillation(Method):
+class FeatureDistillation(LooksInside):
     """Teaches the student what the teacher computes in between."""
 
     name: ClassVar[str] = "features"
     Config: ClassVar[type[FeaturesConfig]] = FeaturesConfig
-    needs_teacher: ClassVar[bool] = True
-    looks_inside: ClassVar[bool] = True
 
-    def prepare(self, model: nn.Module, ctx: Context) -> FeatureMatching:
-        """Hooks on both models, and projections where widths differ.
-
-        Raises `ConfigError` for layers that are not there, features that a model does not have,
-        and widths that differ without a projection.
-        """
-        config: FeaturesConfig = self.config
-        return FeatureMatching(
-            model, ctx, config.intermediate_matches, proj_learning_rate=config.proj_learning_rate
-        )
+    def matches(self, student: nn.Module, teacher: nn.Module) -> Sequence[Match]:
+        """Those of the config."""
+        return self.config.intermediate_matches
 
     def objectives(self, ctx: Context) -> tuple[Objective, ...]:
         """`task`, if it is weighed here; the features' own come with what `prepare` returns."""

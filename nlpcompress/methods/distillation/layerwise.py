@@ -22,7 +22,7 @@ two trainings; the teacher's weights and one forward pass of it a batch, and in 
 the attention scores and states of all layers of both.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, ClassVar, Literal
 
@@ -31,12 +31,12 @@ from torch import nn
 
 from nlpcompress.core import counts
 from nlpcompress.core.config import Config
-from nlpcompress.core.method import Context, Gates, Method, Objective, task_objective
+from nlpcompress.core.method import Context, Objective, task_objective
 from nlpcompress.methods.distillation.answers import answer_loss, soft_loss_of
 from nlpcompress.methods.distillation.layer_maps import LAYER_MAPS, Pairs
+from nlpcompress.methods.distillation.looking_inside import LooksInside
 from nlpcompress.methods.distillation.match import Match
-from nlpcompress.methods.distillation.matching import FeatureMatching
-from nlpcompress.models.layers import layers_of
+from nlpcompress.models.stored_teacher import depth_of
 
 
 class LayerwiseConfig(Config):
@@ -60,30 +60,18 @@ class LayerwiseConfig(Config):
     alpha_task: float = Field(0.0, ge=0, description="weight of the task's own loss, in both")
 
 
-class LayerwiseDistillation(Method):
+class LayerwiseDistillation(LooksInside):
     """Teaches a student as TinyBERT was taught."""
 
     name: ClassVar[str] = "layerwise"
     Config: ClassVar[type[LayerwiseConfig]] = LayerwiseConfig
-    needs_teacher: ClassVar[bool] = True
-    looks_inside: ClassVar[bool] = True
 
-    def prepare(self, model: nn.Module, ctx: Context) -> Gates | None:
-        """Hooks on both models, and projections; none in `phase: prediction`.
-
-        Raises `ConfigError` for attentions that cannot be read, `PlanError` for a model without one
-        stack of layers.
-        """
-        config: LayerwiseConfig = self.config
-        if config.phase == "prediction":
-            return None
-        assert ctx.teacher is not None, "a method that needs a teacher was let through without one"
-        depths = [len(layers_of(m)[1]) for m in (model, ctx.teacher)]
-        pairs = LAYER_MAPS[config.layers](*depths, first=1)
-        matches = list(matches_of(config, pairs))
-        if not matches:
-            return None
-        return FeatureMatching(model, ctx, matches, proj_learning_rate=config.proj_learning_rate)
+    def matches(self, student: nn.Module, teacher: nn.Module) -> Sequence[Match]:
+        """Attentions, states and embeddings; none in `phase: prediction`."""
+        if self.config.phase == "prediction":
+            return ()
+        depths = depth_of(student), depth_of(teacher)
+        return list(matches_of(self.config, LAYER_MAPS[self.config.layers](*depths, first=1)))
 
     def objectives(self, ctx: Context) -> tuple[Objective, ...]:
         """`task` alone in the first phase, the features come with what `prepare` returns."""

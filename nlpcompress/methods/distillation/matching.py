@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from nlpcompress.core import counts
 from nlpcompress.core.method import Context, Objective, Progress, Step
+from nlpcompress.core.modes import eval_mode
 from nlpcompress.errors import ConfigError
 from nlpcompress.methods.distillation.comparing import (
     OF_ROWS,
@@ -27,7 +28,7 @@ from nlpcompress.methods.distillation.projections import (
 )
 from nlpcompress.models.features import Features
 from nlpcompress.models.inputs import accepts
-from nlpcompress.models.layers import layers_of
+from nlpcompress.models.stored_teacher import StoredFeatures, StoredTeacher, depth_of
 from nlpcompress.scoring import on_device_of, same_randomness
 
 NAME = "compression_features"
@@ -52,8 +53,7 @@ class FeatureMatching(nn.Module):
         assert ctx.teacher is not None, "a method that needs a teacher was let through without one"
         self.matches, self._student = tuple(matches), (student,)
         self.learning_rate = proj_learning_rate
-        depths = [_depth(model) if self._by_depth else 0 for model in (student, ctx.teacher)]
-        self._pairs: list[list[Pair]] = [match.pairs(*depths) for match in self.matches]
+        self._pairs = pairs_of(self.matches, student, ctx.teacher)
         with ExitStack() as undo:
             self._own = self._features(student, 0)
             undo.callback(self._own.close)
@@ -88,11 +88,9 @@ class FeatureMatching(nn.Module):
         self._hooks.close()
         delattr(self._student[0], NAME)
 
-    @property
-    def _by_depth(self) -> bool:
-        return any(match.layers is not None for match in self.matches)
-
-    def _features(self, model: nn.Module, side: int) -> Features:
+    def _features(self, model: nn.Module, side: int) -> Features | StoredFeatures:
+        if isinstance(model, StoredTeacher):
+            return model.features
         wanted: dict[bool, list[Any]] = {True: [], False: []}
         for match, pairs in zip(self.matches, self._pairs, strict=True):
             wanted[match.feature == "hidden"] += [pair[side] for pair in pairs]
@@ -149,6 +147,13 @@ class FeatureMatching(nn.Module):
         return getattr(self.projections, name, None)
 
 
+def pairs_of(matches: Sequence[Match], student: nn.Module, teacher: nn.Module) -> list[list[Pair]]:
+    """Of each match the student's places, each with the teacher's."""
+    by_depth = any(match.layers is not None for match in matches)
+    depths = [depth_of(model) if by_depth else 0 for model in (student, teacher)]
+    return [match.pairs(*depths) for match in matches]
+
+
 def _check_gradient(state: Tensor, match: Match, place: int | str) -> None:
     if torch.is_grad_enabled() and not state.requires_grad:
         raise ConfigError(
@@ -159,16 +164,9 @@ def _check_gradient(state: Tensor, match: Match, place: int | str) -> None:
 
 
 def _run(model: nn.Module, ctx: Context) -> None:
-    """One pass over the example, in eval mode, that the hooks read."""
-    training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            known = {k: v for k, v in ctx.example_inputs.items() if accepts(model, k)}
-            model(**on_device_of(model, known))
-    finally:
-        model.train(training)
-
-
-def _depth(model: nn.Module) -> int:
-    return len(layers_of(model)[1])
+    """One pass over the example, in eval mode, that the hooks read; stored features have one."""
+    if isinstance(model, StoredTeacher):
+        return
+    known = {k: v for k, v in ctx.example_inputs.items() if accepts(model, k)}
+    with eval_mode(model), torch.no_grad():
+        model(**on_device_of(model, known))

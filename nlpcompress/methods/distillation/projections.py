@@ -43,6 +43,8 @@ def head_projections(
     The teacher's heads are learnt as weighted sums of the student's. Raises `ConfigError` for
     numbers of heads that need one.
     """
+    if match.feature != "attention":
+        return {}
     heads = [(own.queries.shape[1], theirs.queries.shape[1]) for own, theirs in attentions]
     if match.proj is None:
         _check_heads(match, heads)
@@ -93,7 +95,7 @@ def _check_widths(match: Match, widths: Sequence[tuple[int, int]]) -> None:
 
 def _check_heads(match: Match, heads: Sequence[tuple[int, int]]) -> None:
     odd = next(((own, theirs) for own, theirs in heads if own != theirs), None)
-    if odd and match.feature == "attention":
+    if odd:
         raise ConfigError(
             f"{match.name}: the student has {odd[0]} heads, the teacher {odd[1]}, and heads are "
             "compared one by one; set proj: linear (with loss: mse), or compare values (loss: kl)"

@@ -17,6 +17,7 @@ Cost: plain text, or labelled data; a teacher with the student's vocabulary; one
 teacher's weights and one forward pass of it a batch, and its last states.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from typing import ClassVar, Literal
 
@@ -25,11 +26,11 @@ from torch import nn
 
 from nlpcompress.core import counts
 from nlpcompress.core.config import Config
-from nlpcompress.core.method import Context, Gates, Method, Objective, task_objective
+from nlpcompress.core.method import Context, Objective, task_objective
 from nlpcompress.methods.distillation.answers import answer_loss, soft_loss_of
+from nlpcompress.methods.distillation.looking_inside import LooksInside
 from nlpcompress.methods.distillation.match import Match
-from nlpcompress.methods.distillation.matching import FeatureMatching
-from nlpcompress.models.layers import layers_of
+from nlpcompress.models.stored_teacher import depth_of
 
 
 class TripleLossConfig(Config):
@@ -50,29 +51,19 @@ class TripleLossConfig(Config):
     proj_learning_rate: PositiveFloat = Field(1e-3, description="learning rate of the projection")
 
 
-class TripleLoss(Method):
+class TripleLoss(LooksInside):
     """Teaches a student as DistilBERT was taught."""
 
     name: ClassVar[str] = "triple_loss"
     Config: ClassVar[type[TripleLossConfig]] = TripleLossConfig
-    needs_teacher: ClassVar[bool] = True
-    looks_inside: ClassVar[bool] = True
 
-    def prepare(self, model: nn.Module, ctx: Context) -> Gates | None:
-        """Hooks on the last layer of both models; none when the cosine weighs nothing.
-
-        Raises `ConfigError` for widths that differ without a projection, `PlanError` for a model
-        without one stack of layers.
-        """
+    def matches(self, student: nn.Module, teacher: nn.Module) -> Sequence[Match]:
+        """The last states of both; none when the cosine weighs nothing."""
         config: TripleLossConfig = self.config
         if not config.alpha_cos:
-            return None
-        assert ctx.teacher is not None, "a method that needs a teacher was let through without one"
-        last, goal = (len(layers_of(m)[1]) for m in (model, ctx.teacher))
-        match = Match(
-            loss="cosine", layer_S=last, layer_T=goal, weight=config.alpha_cos, proj=config.proj
-        )
-        return FeatureMatching(model, ctx, [match], proj_learning_rate=config.proj_learning_rate)
+            return ()
+        last = {"layer_S": depth_of(student), "layer_T": depth_of(teacher)}
+        return [Match(loss="cosine", weight=config.alpha_cos, proj=config.proj, **last)]
 
     def objectives(self, ctx: Context) -> tuple[Objective, ...]:
         """`soft_targets` and `task`; the cosine comes with what `prepare` returns."""

@@ -33,8 +33,10 @@ from transformers import TrainingArguments
 
 from nlpcompress.core.hashing import hash_tensors
 from nlpcompress.errors import ConfigError
+from nlpcompress.models.stored_teacher import StoredTeacher
 from nlpcompress.scoring import same_randomness
 from nlpcompress.training.checkpoints import last_checkpoint
+from nlpcompress.training.numbered import CollateNumbered, Numbered
 from nlpcompress.training.presets import preset_method
 from nlpcompress.training.self_training.config import SelfTrainingConfig
 from nlpcompress.training.self_training.data import PseudoLabelled, SelfTrainingData, repeats_for
@@ -44,7 +46,6 @@ from nlpcompress.training.self_training.model_noise import model_noise
 from nlpcompress.training.self_training.pseudo_labels import pseudo_labels
 from nlpcompress.training.self_training.selection import select
 from nlpcompress.training.self_training.trainer import NoisyTrainer
-from nlpcompress.training.stored_teacher import CollateNumbered, Numbered, StoredTeacher
 
 SOFT_LABELS = {"temperature": 1.0, "alpha_ce": 1.0, "alpha_task": 0.0}
 

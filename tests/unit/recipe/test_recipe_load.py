@@ -136,11 +136,6 @@ def test_defaults_are_filled_in():
             "stages.1.cache_teacher: no method of this stage learns from a teacher; leave it out",
         ),
         (
-            "stages.2",
-            {"method": "features", "train": TRAIN, "cache_teacher": True},
-            "stages.2.cache_teacher: features looks into the teacher while it runs, and its",
-        ),
-        (
             "evaluate.metrics",
             ["accurracy"],
             "evaluate.metrics.0: unknown metric 'accurracy'; did you mean 'accuracy'?",
