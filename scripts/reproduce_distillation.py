@@ -135,7 +135,9 @@ def recipe(cell: Cell, teacher: Path, arguments: argparse.Namespace) -> dict[str
     for stage in stages:
         if cell.student == "narrow" and cell.way != "labels":
             stage["teacher"] = str(teacher)
-        if "augmented" in cell.way:
+        if "augmented" not in cell.way:
+            stage["cache_teacher"] = cell.way != "labels"
+        else:
             stage["augment"] = {
                 "copies": arguments.copies,
                 "masked_lm": str(language_model(arguments)),

@@ -1,11 +1,14 @@
 """The rows a stage trains on: the recipe's, and after them their copies where it asks for such."""
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import datasets
 
 from nlpcompress.data.augmentation.augment import augment
+from nlpcompress.data.augmentation.config import AugmentConfig, ReplaceConfig
+from nlpcompress.data.augmentation.replace_tokens import replace_tokens
 from nlpcompress.data.load import load_data
 from nlpcompress.recipe.job import Job
 from nlpcompress.recipe.launch import main_first
@@ -13,29 +16,50 @@ from nlpcompress.recipe.source import word_model
 from nlpcompress.recipe.workspace import PARTS
 
 PROPOSALS = "proposals"
+Rewrite = Callable[[datasets.Dataset, tuple[str, ...]], datasets.Dataset]
 
 
 def training_rows(job: Job, position: int) -> datasets.Dataset:
     """Tokenised. The main process asks the masked language model; others read what it proposed.
 
-    Raises `ConfigError` and `DataError` when the masked language model is none.
+    Raises `ConfigError` and `DataError` when the masked language model is none, `DataError` when
+    words are to be masked and the tokenizer has no mask.
     """
-    recipe, config = job.recipe, job.recipe.stages[position].augment
-    if config is None:
+    recipe, stage = job.recipe, job.recipe.stages[position]
+    if stage.augment is not None:
+        rewrite = _words_that_fit(job, stage.augment, f"stages.{position}.augment.masked_lm")
+    elif stage.replace_tokens is not None:
+        rewrite = _other_tokens(job, stage.replace_tokens)
+    else:
         return job.data.train
-    words = word_model(config, f"stages.{position}.augment.masked_lm")
-    words.masked_lm.to(job.state.device)
-
-    def with_copies(rows: datasets.Dataset, columns: tuple[str, ...]) -> datasets.Dataset:
-        cache = Path(config.cache or job.workspace.out / PARTS / PROPOSALS)
-        return augment(rows, words, columns=columns, config=config, seed=recipe.seed, cache=cache)
-
     read = partial(
         load_data,
         recipe.data,
         task=recipe.model.task,
         processor=job.processor,
         seed=recipe.seed,
-        rewrite=with_copies,
+        rewrite=rewrite,
     )
     return (main_first(job.state, read) or read()).train
+
+
+def _words_that_fit(job: Job, config: AugmentConfig, where: str) -> Rewrite:
+    words = word_model(config, where)
+    words.masked_lm.to(job.state.device)
+    cache = Path(config.cache or job.workspace.out / PARTS / PROPOSALS)
+
+    def with_copies(rows: datasets.Dataset, columns: tuple[str, ...]) -> datasets.Dataset:
+        seed = job.recipe.seed
+        return augment(rows, words, columns=columns, config=config, seed=seed, cache=cache)
+
+    return with_copies
+
+
+def _other_tokens(job: Job, config: ReplaceConfig) -> Rewrite:
+    mask = getattr(job.processor, "mask_token", None)
+
+    def with_copies(rows: datasets.Dataset, columns: tuple[str, ...]) -> datasets.Dataset:
+        seed = job.recipe.seed
+        return replace_tokens(rows, columns=columns, config=config, seed=seed, mask_token=mask)
+
+    return with_copies

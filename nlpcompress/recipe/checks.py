@@ -17,6 +17,8 @@ from nlpcompress.recipe.schema import RANDOM
 from nlpcompress.recipe.train_keys import GROUP_BY_LENGTH, train_problems
 
 Values = Mapping[str, Any]
+COPIES = ("augment", "replace_tokens")
+"""Keys of a stage that trains on copies of its texts."""
 
 
 def meaning_problems(recipe: Values) -> list[str]:
@@ -106,21 +108,30 @@ def _for_the_task(recipe: Values) -> Iterator[str]:
             and _block(stage, "train").get(GROUP_BY_LENGTH)
         ):
             yield f"stages.{position}.train.{GROUP_BY_LENGTH}: {task} has no lengths; leave it out"
-        if isinstance(stage.get("augment"), Mapping):
-            yield from _augment(stage, task, f"stages.{position}.augment")
+        for key in COPIES:
+            if isinstance(stage.get(key), Mapping):
+                yield from _copies(stage, task, f"stages.{position}.{key}")
+        if isinstance(augment := stage.get("augment"), Mapping):
+            yield from _augment(augment, stage, f"stages.{position}")
 
 
-def _augment(stage: Values, task: object, where: str) -> Iterator[str]:
-    """What copies of texts need: texts with labels, a training, and a model that proposes words."""
+def _copies(stage: Values, task: object, where: str) -> Iterator[str]:
+    """What copies of texts need: texts with labels, and a training."""
     if task in TASKS and task not in LABELLED_TEXT_TASKS:
         yield f"{where}: goes with {' and '.join(LABELLED_TEXT_TASKS)}, not with {task}"
     if stage.get("train") is None:
         yield f"{where}: the stage does not train; give it a train block, or leave it out"
-    if stage["augment"].get("masked_lm") is None:
+
+
+def _augment(augment: Values, stage: Values, where: str) -> Iterator[str]:
+    """It needs a model that proposes words, and makes the copies alone."""
+    if augment.get("masked_lm") is None:
         yield (
-            f"{where}.masked_lm: required: name the masked language model that proposes words, "
-            "such as bert-base-uncased"
+            f"{where}.augment.masked_lm: required: name the masked language model that proposes "
+            "words, such as bert-base-uncased"
         )
+    if stage.get("replace_tokens") is not None:
+        yield f"{where}.replace_tokens: copies are made by augment already; leave one of them out"
 
 
 def _may_cut(stage: object) -> bool:

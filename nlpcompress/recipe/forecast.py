@@ -91,6 +91,8 @@ def _actions(stage: StageConfig, plan: Plan, data: TaskData) -> Iterator[str]:
         yield f"trains on {len(data.train)} rows: " + _pairs(stage.train)
     if stage.augment:
         yield "and on copies of them: " + _pairs(stage.augment.to_json())
+    if stage.replace_tokens:
+        yield "and on copies with other tokens: " + _pairs(stage.replace_tokens.to_json())
     if stage.config:
         yield _pairs(stage.config)
     if stage.teacher:

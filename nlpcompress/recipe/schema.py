@@ -6,7 +6,7 @@ import pydantic
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from nlpcompress.core.config import Config
-from nlpcompress.data.augmentation.config import AugmentConfig
+from nlpcompress.data.augmentation.config import AugmentConfig, ReplaceConfig
 from nlpcompress.data.config import DataConfig
 
 RANDOM = "random"
@@ -67,6 +67,12 @@ class StageConfig(MethodConfig):
         None,
         description="also train on copies of the texts with other words, such as "
         "{masked_lm: bert-base-uncased, copies: 20}",
+    )
+    replace_tokens: ReplaceConfig | None = Field(
+        None,
+        description="also train on copies with words masked, replaced at random and cut out, such "
+        "as {copies: 20}; they keep labels that may no longer hold, so learn from a teacher alone "
+        "(logits: alpha_task: 0)",
     )
     teacher: Teachers | None = Field(
         None,

@@ -62,6 +62,19 @@ def test_a_stage_trains_on_the_rows_and_their_copies(folder, capsys):
     assert _log(folder, "copies")[-1]["epoch"] == pytest.approx(0.3, abs=0.1)
 
 
+def test_a_student_learns_from_a_teacher_on_texts_with_other_tokens(folder):
+    """No model proposes words; the teacher, and not the label of its row, says what a copy is."""
+    alone = {"method": "logits", "config": {"alpha_task": 0.0}, "teacher": str(folder / "plain")}
+    assert _run(folder, _recipe("plain", "text-classification", [WITHOUT])) == 0
+    stage = {**alone, "train": TRAIN, "replace_tokens": {"copies": 3}}
+    recipe = _recipe("tokens", "text-classification", [stage])
+    recipe["model"] |= {"id": str(folder / "plain"), "config": None}
+    assert _run(folder, recipe) == 0
+    records = [json.loads(p.read_text()) for p in (folder / "tokens").glob(".stages/*/done.json")]
+    (log,) = (record["log"] for record in records if record.get("method") == "logits")
+    assert log[-1]["epoch"] == pytest.approx(3 * 16 / 160, abs=0.1)
+
+
 def test_words_are_proposed_once_for_all_stages_that_ask_for_the_same(folder):
     recipe = _augmenting(folder, "twice")
     recipe["stages"].append({**recipe["stages"][0], "train": {**TRAIN, "max_steps": 2}})
@@ -84,6 +97,15 @@ def test_a_model_without_a_trained_head_proposes_no_words(folder, capsys):
         ({"augment": {"copies": 2}}, "stages.0.augment.masked_lm: required"),
         ({"train": None}, "stages.0.augment: the stage does not train"),
         ({"augment": {"masked_lm": "a", "copies": 0}}, "stages.0.augment.copies"),
+        ({"replace_tokens": {}}, "stages.0.replace_tokens: copies are made by augment already"),
+        (
+            {"augment": None, "replace_tokens": {"mask_probability": 2.0}},
+            "stages.0.replace_tokens.mask_probability",
+        ),
+        (
+            {"augment": None, "replace_tokens": {}, "train": None},
+            "stages.0.replace_tokens: the stage does not train",
+        ),
     ],
 )
 def test_what_copies_need_is_asked_for_before_any_work(folder, capsys, change, said):

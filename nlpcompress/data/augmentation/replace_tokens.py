@@ -14,13 +14,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Self
 
 import datasets
 import numpy as np
-from pydantic import Field, model_validator
 
-from nlpcompress.core.config import Config
+from nlpcompress.data.augmentation.config import ReplaceConfig
 from nlpcompress.data.augmentation.copies import (
     Texts,
     draw_distinct,
@@ -32,41 +30,6 @@ from nlpcompress.data.augmentation.copies import (
 )
 from nlpcompress.data.augmentation.words import word_spans
 from nlpcompress.errors import DataError
-
-
-class ReplaceConfig(Config):
-    """How synthetic texts are made from real ones."""
-
-    copies: int = Field(20, gt=0, description="texts made of every example (the paper's n_iter)")
-    mask_probability: float = Field(
-        0.1, ge=0, le=1, description="a word becomes the mask token with this probability"
-    )
-    replace_probability: float = Field(
-        0.1,
-        ge=0,
-        le=1,
-        description="a word that is not masked becomes another word of the data, "
-        "drawn by its frequency; the probability is that of a word, and with mask_probability at "
-        "most 1",
-    )
-    ngram_probability: float = Field(
-        0.25,
-        ge=0,
-        le=1,
-        description="of a text only some words in a row are kept with this probability",
-    )
-    longest_ngram: int = Field(
-        5, gt=0, description="how many words in a row are kept at most, all numbers alike"
-    )
-
-    @model_validator(mode="after")
-    def _one_rule_a_word(self) -> Self:
-        if self.mask_probability + self.replace_probability > 1:
-            raise ValueError(
-                f"mask_probability {self.mask_probability} and replace_probability "
-                f"{self.replace_probability} add up to more than 1"
-            )
-        return self
 
 
 @dataclass(frozen=True)
