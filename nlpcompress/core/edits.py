@@ -3,7 +3,7 @@
 from itertools import pairwise
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, field_validator
+from pydantic import Field, NonNegativeInt, field_validator, model_validator
 
 from nlpcompress.core.config import Config
 
@@ -46,6 +46,31 @@ class KeepLayers(Config):
     _ascending = field_validator("layers")(_strictly_ascending)
 
 
+class ShareLayers(Config):
+    """These layers have one set of weights: all of them, or those of their attention or FFN.
+
+    `{"op": "share_layers", "layers": [0, 1, 2], "part": "ffn", "source": 0}` gives three layers the
+    feed-forward network of layer 0.
+    """
+
+    op: Literal["share_layers"] = "share_layers"
+    layers: Annotated[Indices, Field(min_length=2)] = Field(
+        description="layers that share, ascending, counted in the model at this point of the plan"
+    )
+    part: Literal["all", "attention", "ffn"] = Field("all", description="what of them is shared")
+    source: NonNegativeInt | Literal["mean"] = Field(
+        "mean", description="the one of these layers whose weights all have from now on, or mean"
+    )
+
+    _ascending = field_validator("layers")(_strictly_ascending)
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> "ShareLayers":
+        if self.source != "mean" and self.source not in self.layers:
+            raise ValueError(f"source {self.source} is not one of the layers {list(self.layers)}")
+        return self
+
+
 class Mask(Config):
     """The zeros in the body's weights are there to stay: training to come leaves them zero.
 
@@ -55,9 +80,10 @@ class Mask(Config):
     op: Literal["mask"] = "mask"
 
 
-Edit = Keep | KeepLayers | Mask
-EDITS: dict[str, type[Keep] | type[KeepLayers] | type[Mask]] = {
+Edit = Keep | KeepLayers | ShareLayers | Mask
+EDITS: dict[str, type[Edit]] = {
     "keep": Keep,
     "keep_layers": KeepLayers,
+    "share_layers": ShareLayers,
     "mask": Mask,
 }

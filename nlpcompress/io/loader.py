@@ -13,6 +13,7 @@ that `trust_remote_code=True` opens them where nlpcompress is not installed.
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -29,10 +30,28 @@ from transformers.utils.quantization_config import QuantizationConfigMixin
 
 try:
     from nlpcompress.io.packing import SCHEMES, SUFFIXES, Packed, placeholders, unpack
-    from nlpcompress.models.structure import DiskNames, FormatError, Structure, build, describe
+    from nlpcompress.models.structure import (
+        DiskNames,
+        FormatError,
+        Structure,
+        build,
+        describe,
+        named_tensors,
+        recorded_ties,
+    )
+    from nlpcompress.models.ties import tie, tied_once
 except ImportError:
     from .nlpcompress_packing import SCHEMES, SUFFIXES, Packed, placeholders, unpack
-    from .nlpcompress_structure import DiskNames, FormatError, Structure, build, describe
+    from .nlpcompress_structure import (
+        DiskNames,
+        FormatError,
+        Structure,
+        build,
+        describe,
+        named_tensors,
+        recorded_ties,
+    )
+    from .nlpcompress_ties import tie, tied_once
 
 METHOD = "nlpcompress"
 FORMAT_VERSION = 1
@@ -93,10 +112,12 @@ class StructureQuantizer(HfQuantizer):
 
     def _process_model_before_weight_loading(self, model: nn.Module, **kwargs: Any) -> nn.Module:
         build(model, self.quantization_config.structure)
+        _expect_ties(model, recorded_ties(model, self.quantization_config.structure))
         self.expected = _expect_packed(model, self.quantization_config.packing)
         return model
 
     def _process_model_after_weight_loading(self, model: nn.Module, **kwargs: Any) -> nn.Module:
+        vars(model).pop("tie_weights", None)
         _unpack(model, self.expected)
         self._forget_packing(model)
         # Nothing is quantized: `.half()`, Trainer and further surgery must work as on any model.
@@ -116,14 +137,19 @@ class StructureQuantizer(HfQuantizer):
 
     def get_state_dict_and_metadata(
         self, model: nn.Module, safe_serialization: bool = True
-    ) -> tuple[None, dict[str, str]]:
+    ) -> tuple[dict[str, Tensor] | None, dict[str, str]]:
         """Called first by `save_pretrained`: the record must fit the model as it is now.
+
+        With shared layers this gives the tensors, each once, which transformers would refuse.
 
         In a training, with modules attached that no config makes, the shapes are those of before.
         """
         if not any(name.startswith(ATTACHED) for name, _ in model.named_children()):
             self.quantization_config.structure = describe(model)
-        return None, {}
+        if not self.quantization_config.structure.get("shared"):
+            return None, {}
+        kept = tied_once(named_tensors(model))
+        return {name: value for name, value in model.state_dict().items() if name in kept}, {}
 
     def update_dtype(self, dtype: Any) -> Any:
         return dtype
@@ -157,6 +183,19 @@ class ConfigShim:
         register()
         values, _ = PretrainedConfig.get_config_dict(folder, **kwargs)
         return CONFIG_MAPPING[values["model_type"]].from_pretrained(folder, **kwargs)
+
+
+def _expect_ties(model: nn.Module, shared: Mapping[str, str]) -> None:
+    """A shared tensor's other names are in no file: have them tied when the first has been read."""
+    if hasattr(model, "all_tied_weights_keys"):
+        model.all_tied_weights_keys |= shared
+    elif shared:
+        model.tie_weights = partial(_tie_all, model, shared)  # transformers 4 calls it in loading
+
+
+def _tie_all(model: nn.Module, shared: Mapping[str, str]) -> None:
+    type(model).tie_weights(model)
+    tie(model, shared)
 
 
 def _expect_packed(model: nn.Module, packing: Packing) -> dict[str, tuple[Tensor, Recipe]]:

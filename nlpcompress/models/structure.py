@@ -6,13 +6,15 @@ between its generations:
 
     {"shapes": {"bert.encoder.layer.0.attention.self.query.weight": [16, 32], …},
      "heads": {"bert.encoder.layer.0.attention.self.query.weight": [2, 4], …},       # kept, of
-     "groups": {"regnet.encoder.stages.0.layers.0.layer.1.convolution.weight": 3}}
+     "groups": {"regnet.encoder.stages.0.layers.0.layer.1.convolution.weight": 3},
+     "shared": {"bert.encoder.layer.1.output.dense.weight":
+                "bert.encoder.layer.0.output.dense.weight", …}}                       # with
 
 This file needs torch and transformers only: a copy of it lies beside saved models.
 """
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from fractions import Fraction
 from math import gcd
 from typing import Any
@@ -30,7 +32,9 @@ except ImportError:  # transformers 4: names in modules and on disk are the same
 
 try:
     from nlpcompress.errors import FormatError
+    from nlpcompress.models.ties import added_ties, tie
 except ImportError:
+    from .nlpcompress_ties import added_ties, tie
 
     class FormatError(ValueError):
         """The folder cannot be read as a compressed model."""
@@ -62,14 +66,16 @@ def describe(model: nn.Module, config: Any = None) -> Structure:
     _check_same_modules(model, stock)
     changed = _changed_shapes(model, stock)
     groups = _changed_groups(model, stock)
-    if not changed and not groups:
+    shared = added_ties(named_tensors(model), named_tensors(stock))
+    if not changed and not groups and not shared:
         return {}
     on_disk = names_on_disk(model)
-    _check_saved(changed, on_disk)
+    _check_saved({*changed, *shared, *shared.values()}, on_disk)
     parts = {
         "shapes": {on_disk[name]: list(shape) for name, shape in changed.items()},
         "heads": {on_disk[name]: ratio for name, ratio in _changed_heads(model, stock).items()},
         "groups": {on_disk[name]: number for name, number in groups.items()},
+        "shared": {on_disk[name]: on_disk[first] for name, first in shared.items()},
     }
     return {part: values for part, values in parts.items() if values}
 
@@ -99,6 +105,14 @@ def build(model: nn.Module, structure: Structure) -> None:
     _scale_recorded_heads(
         model, {find(name): ratio for name, ratio in structure.get("heads", {}).items()}
     )
+    tie(model, recorded_ties(model, structure))
+
+
+def recorded_ties(model: nn.Module, structure: Structure) -> dict[str, str]:
+    """The record's shared tensors, those that this class has, by their names in the modules."""
+    find = DiskNames(model)
+    pairs = ((find(name), find(first)) for name, first in structure.get("shared", {}).items())
+    return {name: first for name, first in pairs if name and first}
 
 
 def skeleton(model: nn.Module, config: Any = None) -> nn.Module:
@@ -257,7 +271,7 @@ def names_on_disk(model: nn.Module) -> dict[str, str]:
     return {names[id(tensor)]: disk for disk, tensor in reverted.items() if id(tensor) in names}
 
 
-def _check_saved(changed: Mapping[str, Any], on_disk: Mapping[str, str]) -> None:
+def _check_saved(changed: Collection[str], on_disk: Mapping[str, str]) -> None:
     lost = sorted(set(changed) - set(on_disk))
     if lost:
         raise FormatError(

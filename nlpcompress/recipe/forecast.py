@@ -11,7 +11,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from nlpcompress.bench.cost import measure
-from nlpcompress.core.edits import Edit, Keep, KeepLayers
+from nlpcompress.core.edits import Edit, Keep, KeepLayers, ShareLayers
 from nlpcompress.core.method import Context, Method, Progress
 from nlpcompress.core.plan import Plan
 from nlpcompress.data.load import load_data
@@ -109,6 +109,9 @@ def _cut_line(edit: Edit) -> str:
         return f"keep {edit.axis}: {len(edit.indices)} stay"
     if isinstance(edit, KeepLayers):
         return f"keep_layers layers: {len(edit.layers)} stay"
+    if isinstance(edit, ShareLayers):
+        part = "" if edit.part == "all" else f"the {edit.part} of "
+        return f"share_layers: {part}layers {', '.join(map(str, edit.layers))}"
     return "mask: zeros in the body's weights stay"
 
 

@@ -7,13 +7,14 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from nlpcompress.axes import find_axes
-from nlpcompress.core.edits import Edit, Keep, KeepLayers, Mask
+from nlpcompress.core.edits import Edit, Keep, KeepLayers, Mask, ShareLayers
 from nlpcompress.core.plan import Plan, plan_from_json
 from nlpcompress.models.examples import example_inputs as make_examples
 from nlpcompress.models.record import record_structure
 from nlpcompress.models.zeros import note_zeros
 from nlpcompress.surgery.keep import check_keeps, cut, kept_masks, zeroed
 from nlpcompress.surgery.keep_layers import bypassed, check_layers, cut_layers
+from nlpcompress.surgery.share_layers import check_shared, share, with_shared_values
 from nlpcompress.surgery.snapshot import put_back_on_error
 from nlpcompress.surgery.verify import verified
 
@@ -78,6 +79,12 @@ def _apply(model: nn.Module, group: list[Edit], inputs: Mapping[str, Tensor]) ->
         check_layers(model, first.layers)
         with verified(model, inputs, what="keep_layers", reference=bypassed(model, first.layers)):
             cut_layers(model, first.layers)
+        return
+    if isinstance(first, ShareLayers):
+        check_shared(model, first)
+        reference = with_shared_values(model, first)
+        with verified(model, inputs, what="share_layers", reference=reference):
+            share(model, first)
         return
     axes = find_axes(model, inputs)
     check_keeps(axes, group)

@@ -1,0 +1,31 @@
+"""Tensors that are one under several names: told from those that every model of a config ties.
+
+This file needs torch only: a copy of it lies beside saved models.
+"""
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+
+def added_ties(live: Mapping[str, Tensor], made: Mapping[str, Tensor]) -> dict[str, str]:
+    """Name → the first name of the same tensor in `live`, where they are two in `made`."""
+    now, stock = _firsts(live), _firsts(made)
+    return {name: first for name, first in now.items() if stock[name] != stock[first]}
+
+
+def tie(model: nn.Module, ties: Mapping[str, str]) -> None:
+    """Have the model hold one parameter under both names of each pair: the second's."""
+    for name, first in ties.items():
+        place, _, own = name.rpartition(".")
+        model.get_submodule(place)._parameters[own] = model.get_parameter(first)
+
+
+def tied_once(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Each tensor under its first name alone."""
+    return {name: tensors[name] for name, first in _firsts(tensors).items() if name == first}
+
+
+def _firsts(tensors: Mapping[str, Tensor]) -> dict[str, str]:
+    seen: dict[int, str] = {}
+    return {name: seen.setdefault(id(tensor), name) for name, tensor in tensors.items()}

@@ -1,0 +1,131 @@
+"""Layers that share are saved once, and reload as shared, to the last bit."""
+
+import copy
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import (
+    AutoModel,
+    AutoModelForMaskedLM,
+    AutoModelForSequenceClassification,
+    TrainingArguments,
+)
+
+from nlpcompress.io import save_model
+from nlpcompress.models.layers import layers_of
+from nlpcompress.surgery import apply_plan
+from nlpcompress.training import CompressionTrainer
+from tests.families import FAMILIES
+from tests.unit.surgery.test_surgery_layers import deep_bert
+
+PLANS = {
+    "all": [{"layers": [0, 1, 2, 3]}],
+    "attention": [{"layers": [0, 1, 2, 3], "part": "attention"}],
+    "ffn": [{"layers": [0, 1, 2, 3], "part": "ffn"}],
+    "apart": [{"layers": [0, 3]}, {"layers": [1, 2], "part": "attention"}],
+}
+
+
+def shared_bert(name):
+    model, inputs = deep_bert()
+    plan = [{"op": "share_layers", **edit} for edit in PLANS[name]]
+    return apply_plan(model, plan, inputs), inputs
+
+
+def logits(model, inputs):
+    with torch.no_grad():
+        return model(**inputs)[0]
+
+
+def parameters(model):
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("options", [{}, {"device_map": "cpu"}, {"dtype": torch.float32}])
+@pytest.mark.parametrize("name", PLANS)
+def test_each_way_of_sharing_reloads_exactly(name, options, tmp_path):
+    model, inputs = shared_bert(name)
+    folder = save_model(model, tmp_path / "model")
+    again = AutoModelForSequenceClassification.from_pretrained(folder, **options).eval()
+    assert torch.equal(logits(model, inputs), logits(again, inputs))
+    assert parameters(again) == parameters(model)
+    bytes_on_disk = (folder / "model.safetensors").stat().st_size
+    assert 0 <= bytes_on_disk - 4 * parameters(model) < 20_000  # the header
+    # And once more, by transformers alone.
+    again.save_pretrained(tmp_path / "again")
+    third = AutoModelForSequenceClassification.from_pretrained(tmp_path / "again").eval()
+    assert torch.equal(logits(model, inputs), logits(third, inputs))
+    assert parameters(third) == parameters(model)
+    assert (tmp_path / "again" / "model.safetensors").stat().st_size == bytes_on_disk
+
+
+def test_what_is_loaded_still_learns_together(tmp_path):
+    model, _ = shared_bert("all")
+    again = AutoModelForSequenceClassification.from_pretrained(save_model(model, tmp_path / "m"))
+    layers = [dict(layer.named_parameters()) for layer in layers_of(again)[1]]
+    assert all(layers[0][name] is layers[3][name] for name in layers[0])
+    assert "tie_weights" not in vars(again)
+    twin = copy.deepcopy(again)
+    assert parameters(twin) == parameters(model)
+    assert parameters(again.half()) == parameters(model)
+
+
+def test_the_body_and_another_head_open_too(tmp_path):
+    model, inputs = shared_bert("apart")
+    folder = save_model(model, tmp_path / "model")
+    body = AutoModel.from_pretrained(folder).eval()
+    inputs = {name: value for name, value in inputs.items() if name != "labels"}
+    states = logits(model.bert, inputs)
+    assert torch.equal(logits(body, inputs), states)
+    other = AutoModelForMaskedLM.from_pretrained(folder).eval()
+    assert torch.equal(logits(other.bert, inputs), states)
+
+
+def test_a_tied_decoder_stays_tied(tmp_path):
+    body, inputs = shared_bert("all")
+    model = AutoModelForMaskedLM.from_config(body.config)
+    apply_plan(model, [{"op": "share_layers", "layers": [0, 1, 2, 3]}], inputs)
+    folder = save_model(model.eval(), tmp_path / "model")
+    again = AutoModelForMaskedLM.from_pretrained(folder).eval()
+    assert again.get_output_embeddings().weight is again.get_input_embeddings().weight
+    assert torch.equal(logits(model, inputs), logits(again, inputs))
+
+
+def test_cut_and_shared_in_int8_and_a_bit_mask(tmp_path):
+    model, inputs = deep_bert()
+    cut = [{"op": "keep", "axis": f"layers.{i}.neurons", "indices": [0, 3, 5]} for i in range(4)]
+    apply_plan(model, [*cut, {"op": "share_layers", "layers": [1, 2, 3]}], inputs)
+    with torch.no_grad():
+        layers_of(model)[1][2].output.dense.weight[:, 1:] = 0
+    folder = save_model(model, tmp_path / "model", storage="bitmask")
+    again = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    assert torch.equal(logits(model, inputs), logits(again, inputs))
+    assert parameters(again) == parameters(model)
+
+
+def test_a_training_saves_and_resumes_what_is_shared(tmp_path):
+    ends = []
+    for resume in (None, str(tmp_path / "run" / "checkpoint-2")):
+        model, inputs = shared_bert("apart")
+        ids = inputs["input_ids"][0]
+        rows = [{"input_ids": ids, "labels": torch.tensor(label)} for label in (0, 1)]
+        args = TrainingArguments(
+            str(tmp_path / "run"), max_steps=4, save_steps=2, learning_rate=1e-2, report_to=[],
+            use_cpu=True, disable_tqdm=True, dataloader_pin_memory=False,
+        )  # fmt: skip
+        trainer = CompressionTrainer(model, args, train_dataset=rows)
+        trainer.train(resume_from_checkpoint=resume)
+        ends.append(trainer.model.state_dict())
+        layers = layers_of(trainer.model)[1]
+        assert layers[0].output.dense.weight is layers[3].output.dense.weight
+    assert all(torch.equal(ends[0][name], value) for name, value in ends[1].items())
+    stored = load_file(tmp_path / "run" / "checkpoint-2" / "model.safetensors")
+    assert not any(name.startswith("bert.encoder.layer.3.") for name in stored)
+
+
+def test_an_unshared_model_is_stock(tmp_path):
+    model, _ = FAMILIES["bert"]()
+    folder = save_model(model, tmp_path / "model")
+    assert "quantization_config" not in json.loads((folder / "config.json").read_text())
