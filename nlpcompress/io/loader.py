@@ -186,15 +186,22 @@ class ConfigShim:
 
 
 def _expect_ties(model: nn.Module, shared: Mapping[str, str]) -> None:
-    """A shared tensor's other names are in no file: have them tied when the first has been read."""
-    if hasattr(model, "all_tied_weights_keys"):
-        model.all_tied_weights_keys |= shared
-    elif shared:
-        model.tie_weights = partial(_tie_all, model, shared)  # transformers 4 calls it in loading
+    """A shared tensor's other names are in no file: have them tied when the first has been read.
+
+    Both generations call `tie_weights` then. Of the keys that transformers 5 ties itself it takes
+    the biases to be as long as the weights' first dimension, which GPT-2's are not.
+    """
+    if shared:
+        model.tie_weights = partial(_tie_all, model, shared)
 
 
-def _tie_all(model: nn.Module, shared: Mapping[str, str]) -> None:
-    type(model).tie_weights(model)
+def _tie_all(
+    model: nn.Module, shared: Mapping[str, str], missing_keys: set[str] | None = None, **other: Any
+) -> None:
+    if missing_keys is not None:
+        missing_keys.difference_update(shared)
+        other["missing_keys"] = missing_keys
+    type(model).tie_weights(model, **other)
     tie(model, shared)
 
 

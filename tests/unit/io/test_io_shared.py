@@ -61,6 +61,18 @@ def test_each_way_of_sharing_reloads_exactly(name, options, tmp_path):
     assert (tmp_path / "again" / "model.safetensors").stat().st_size == bytes_on_disk
 
 
+@pytest.mark.parametrize("part", ["attention", "ffn"])
+@pytest.mark.parametrize("family", ["distilbert", "modernbert", "vit", "gpt2", "llama"])
+def test_every_kind_of_layer_reloads_exactly(family, part, tmp_path):
+    model, inputs = FAMILIES[family]()
+    apply_plan(model, [{"op": "share_layers", "layers": [0, 1], "part": part}], inputs)
+    folder = save_model(model, tmp_path / "model")
+    again, info = type(model).from_pretrained(folder, output_loading_info=True)
+    assert torch.equal(logits(model, inputs), logits(again.eval(), inputs))
+    assert parameters(again) == parameters(model)
+    assert not any(info.values()), "transformers would tell of missing weights"
+
+
 def test_what_is_loaded_still_learns_together(tmp_path):
     model, _ = shared_bert("all")
     again = AutoModelForSequenceClassification.from_pretrained(save_model(model, tmp_path / "m"))
