@@ -1,6 +1,6 @@
 """From a model to its named axes."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -12,10 +12,12 @@ from nlpcompress.axes.kinds import Sighting, kind_of, sightings
 from nlpcompress.axes.names import Scopes, common, numbered, role_name
 from nlpcompress.axes.taps import taps_of
 from nlpcompress.axes.trace import Trace
+from nlpcompress.models.factors import second_factors
 
 HEAD_DIM = "the head size is a constant in the model's code"
 TWICE = "appears twice in one dimension of a tensor"
 HIDDEN = "kernel"
+RANK = "rank"
 
 
 @dataclass
@@ -25,10 +27,11 @@ class Draft:
     atom: Atom
     slices: list[Slice]
     sighting: Sighting
+    between_factors: bool
 
     @property
     def kind(self) -> str:
-        return kind_of(self.sighting)
+        return RANK if self.between_factors else kind_of(self.sighting)
 
     @property
     def frozen(self) -> str | None:
@@ -51,7 +54,7 @@ def find_axes(model: nn.Module, example_inputs: Mapping[str, Tensor]) -> Axes:
     Raises `AxisError` when the model cannot be exported on these inputs.
     """
     traced = Trace(model, export_graph(model, example_inputs))
-    drafts = [draft for draft in _drafts(traced) if draft.kind != HIDDEN]
+    drafts = [draft for draft in _drafts(traced, second_factors(model)) if draft.kind != HIDDEN]
     taps = taps_of(model, traced.notes.consumers)
     axes = [
         Axis(
@@ -67,8 +70,11 @@ def find_axes(model: nn.Module, example_inputs: Mapping[str, Tensor]) -> Axes:
     return Axes(axes, traced.notes.unknown_ops)
 
 
-def _drafts(traced: Trace) -> list[Draft]:
-    """One for each atom of a parameter or buffer, in the order in which the graph makes them."""
+def _drafts(traced: Trace, seconds: Collection[str]) -> list[Draft]:
+    """One for each atom of a parameter or buffer, in the order in which the graph makes them.
+
+    The columns of the tensors in `seconds` are the ranks of factored matrices.
+    """
     slices: dict[Atom, list[Slice]] = {}
     for name, dims in traced.tensors.items():
         for position, dim in enumerate(dims):
@@ -77,7 +83,15 @@ def _drafts(traced: Trace) -> list[Draft]:
                 before, after = size_of(factors[:i]), size_of(factors[i + 1 :])
                 slices.setdefault(factor.atom, []).append(Slice(name, position, before, after))
     seen = sightings(traced.notes.seen, slices)
-    drafts = [Draft(atom, cuts, seen.get(atom, Sighting())) for atom, cuts in slices.items()]
+    drafts = [
+        Draft(
+            atom,
+            cuts,
+            seen.get(atom, Sighting()),
+            between_factors=any(cut.tensor in seconds and cut.dim == 1 for cut in cuts),
+        )
+        for atom, cuts in slices.items()
+    ]
     return sorted(drafts, key=lambda draft: draft.sighting.order)
 
 

@@ -3,7 +3,7 @@
 from itertools import pairwise
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, field_validator, model_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 
 from nlpcompress.core.config import Config
 
@@ -71,6 +71,30 @@ class ShareLayers(Config):
         return self
 
 
+class LowRank(Config):
+    """A matrix becomes the product of two narrow ones: its truncated singular value decomposition.
+
+    `{"op": "low_rank", "weight": "bert.encoder.layer.0.output.dense.weight", "rank": 64}` turns the
+    3072 × 768 numbers of that layer into 64 · (3072 + 768), wherever it is used.
+    """
+
+    op: Literal["low_rank"] = "low_rank"
+    weight: str = Field(
+        min_length=1, description="name on disk of a linear layer's or an embedding's weight"
+    )
+    rank: PositiveInt = Field(description="below rows · columns / (rows + columns), to save space")
+
+
+class FactorEmbedding(Config):
+    """The table of tokens becomes the product of two matrices; a decoder tied to it stays tied.
+
+    `{"op": "factor_embedding", "size": 128}` leaves V · 128 + 128 · H numbers of V · H.
+    """
+
+    op: Literal["factor_embedding"] = "factor_embedding"
+    size: PositiveInt = Field(description="numbers a token, E of ALBERT")
+
+
 class Mask(Config):
     """The zeros in the body's weights are there to stay: training to come leaves them zero.
 
@@ -80,10 +104,12 @@ class Mask(Config):
     op: Literal["mask"] = "mask"
 
 
-Edit = Keep | KeepLayers | ShareLayers | Mask
+Edit = Keep | KeepLayers | ShareLayers | FactorEmbedding | LowRank | Mask
 EDITS: dict[str, type[Edit]] = {
     "keep": Keep,
     "keep_layers": KeepLayers,
     "share_layers": ShareLayers,
+    "factor_embedding": FactorEmbedding,
+    "low_rank": LowRank,
     "mask": Mask,
 }

@@ -41,6 +41,9 @@ try:
     )
     from nlpcompress.models.ties import tie, tied_once
 except ImportError:
+    # transformers 4 copies only files that this one itself imports.
+    from .nlpcompress_factors import ranks as _ranks  # noqa: F401
+    from .nlpcompress_heads import head_widths as _head_widths  # noqa: F401
     from .nlpcompress_packing import SCHEMES, SUFFIXES, Packed, placeholders, unpack
     from .nlpcompress_structure import (
         DiskNames,

@@ -1,11 +1,8 @@
 """A layer's parameters by their part: its attention, its feed-forward network, the rest."""
 
 from torch import nn
-from transformers.pytorch_utils import Conv1D
 
-from nlpcompress.models.structure import QUERIES
-
-LINEAR = (nn.Linear, Conv1D)
+from nlpcompress.models.heads import PROJECTIONS, QUERIES, projection
 
 
 def parameters_of(layer: nn.Module, part: str) -> dict[str, nn.Parameter]:
@@ -23,10 +20,6 @@ def parameters_of(layer: nn.Module, part: str) -> dict[str, nn.Parameter]:
 
 
 def _kind(module: nn.Module) -> str:
-    if any(_has_queries(part) for part in module.modules()):
+    if any(projection(part, QUERIES) for part in module.modules()):
         return "attention"
-    return "ffn" if any(isinstance(part, LINEAR) for part in module.modules()) else "rest"
-
-
-def _has_queries(module: nn.Module) -> bool:
-    return any(name in QUERIES and isinstance(m, LINEAR) for name, m in module.named_children())
+    return "ffn" if any(isinstance(part, PROJECTIONS) for part in module.modules()) else "rest"

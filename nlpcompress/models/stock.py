@@ -7,7 +7,9 @@ from typing import Any
 
 from torch import nn
 
-from nlpcompress.models.structure import describe, head_widths, named_tensors, skeleton
+from nlpcompress.models.factors import ranks
+from nlpcompress.models.heads import head_widths
+from nlpcompress.models.structure import describe, named_tensors, skeleton
 
 # One number for all layers, by the families' names: BERT and Llama, DistilBERT, T5, GPT-2, BART.
 NEURONS = (
@@ -27,6 +29,8 @@ MOST_VALUES = (
 
 def stock_fields(model: nn.Module) -> dict[str, int] | None:
     """The config fields whose change gives a stock skeleton this model's shapes, if any can."""
+    if ranks(model):
+        return None
     options = [_choices(model.config, name, values) for name, values in _options(model)]
     attempts = (dict(chain(*choice)) for choice in product(*options))
     return next((fields for fields in attempts if _is_said_by(model, fields)), None)

@@ -7,6 +7,7 @@ between its generations:
     {"shapes": {"bert.encoder.layer.0.attention.self.query.weight": [16, 32], …},
      "heads": {"bert.encoder.layer.0.attention.self.query.weight": [2, 4], …},       # kept, of
      "groups": {"regnet.encoder.stages.0.layers.0.layer.1.convolution.weight": 3},
+     "factors": {"bert.embeddings.word_embeddings.weight": 128, …},                  # their rank
      "shared": {"bert.encoder.layer.1.output.dense.weight":
                 "bert.encoder.layer.0.output.dense.weight", …}}                       # with
 
@@ -15,8 +16,6 @@ This file needs torch and transformers only: a copy of it lies beside saved mode
 
 import copy
 from collections.abc import Collection, Mapping
-from fractions import Fraction
-from math import gcd
 from typing import Any
 
 import torch
@@ -32,8 +31,12 @@ except ImportError:  # transformers 4: names in modules and on disk are the same
 
 try:
     from nlpcompress.errors import FormatError
+    from nlpcompress.models.factors import put_empty_factors, ranks
+    from nlpcompress.models.heads import changed_heads, scale_recorded_heads
     from nlpcompress.models.ties import added_ties, tie
 except ImportError:
+    from .nlpcompress_factors import put_empty_factors, ranks
+    from .nlpcompress_heads import changed_heads, scale_recorded_heads
     from .nlpcompress_ties import added_ties, tie
 
     class FormatError(ValueError):
@@ -41,19 +44,6 @@ except ImportError:
 
 
 Structure = dict[str, dict[str, Any]]
-
-# A module with one of these children is an attention; its output is heads × head size (three times
-# that where query, key and value are one projection).
-QUERIES = ("query", "q_lin", "q_proj", "q", "query_proj", "Wqkv", "qkv", "c_attn")
-KEYS = ("key", "k_lin", "k_proj", "k", "key_proj")
-
-# Integers that an attention keeps beside its projections, whichever of them this generation of
-# transformers has: numbers of heads, and widths of all heads together (`dim` DistilBERT,
-# `inner_dim` T5, the last two GPT-2).
-FOLLOWS_QUERIES = ("num_attention_heads", "num_heads", "n_heads", "n_head")
-FOLLOWS_QUERIES += ("all_head_size", "inner_dim", "dim", "embed_dim", "split_size")
-FOLLOWS_KEYS = ("num_key_value_heads", "num_kv_heads")
-QUERIES_PER_KEY = ("num_key_value_groups",)
 
 
 def describe(model: nn.Module, config: Any = None) -> Structure:
@@ -63,18 +53,20 @@ def describe(model: nn.Module, config: Any = None) -> Structure:
     replaced).
     """
     stock = skeleton(model, config)
+    factors = _factor_alike(stock, model)
     _check_same_modules(model, stock)
     changed = _changed_shapes(model, stock)
     groups = _changed_groups(model, stock)
     shared = added_ties(named_tensors(model), named_tensors(stock))
-    if not changed and not groups and not shared:
+    if not changed and not groups and not shared and not factors:
         return {}
     on_disk = names_on_disk(model)
     _check_saved({*changed, *shared, *shared.values()}, on_disk)
     parts = {
         "shapes": {on_disk[name]: list(shape) for name, shape in changed.items()},
-        "heads": {on_disk[name]: ratio for name, ratio in _changed_heads(model, stock).items()},
+        "heads": {on_disk[name]: ratio for name, ratio in changed_heads(model, stock).items()},
         "groups": {on_disk[name]: number for name, number in groups.items()},
+        "factors": factors,
         "shared": {on_disk[name]: on_disk[first] for name, first in shared.items()},
     }
     return {part: values for part, values in parts.items() if values}
@@ -86,6 +78,7 @@ def build(model: nn.Module, structure: Structure) -> None:
     Tensors of the record that this class does not have are passed over: a folder saved with a
     task's head also opens as the bare model, and the other way round.
     """
+    _build_factors(model, structure.get("factors", {}))
     find = DiskNames(model)
     tensors = named_tensors(model)
     shapes = {find(name): shape for name, shape in structure.get("shapes", {}).items()}
@@ -102,7 +95,7 @@ def build(model: nn.Module, structure: Structure) -> None:
             _owner(model, find(name)).groups = number
     for module in model.modules():
         fit_module(module)
-    _scale_recorded_heads(
+    scale_recorded_heads(
         model, {find(name): ratio for name, ratio in structure.get("heads", {}).items()}
     )
     tie(model, recorded_ties(model, structure))
@@ -159,45 +152,6 @@ def fit_module(module: nn.Module) -> None:
         module.num_embeddings, module.embedding_dim = shape
 
 
-def head_widths(model: nn.Module) -> dict[str, tuple[int, int]]:
-    """Attention module → output widths of its query and key projections (equal if they are one)."""
-    widths = {}
-    for path, module in model.named_modules():
-        query, key = _projection(module, QUERIES), _projection(module, KEYS)
-        if query:
-            widths[path] = (_width(module, query), _width(module, key or query))
-    return widths
-
-
-def scale_heads(attention: nn.Module, query: Fraction, key: Fraction) -> None:
-    """Scale the attention's noted integers as its query and key projections were scaled.
-
-    `scale_heads(attn, Fraction(1, 2), Fraction(1, 2))` turns `num_heads` 4 into 2 and leaves the
-    queries per key.
-    """
-    for names, ratio in (
-        (FOLLOWS_QUERIES, query),
-        (FOLLOWS_KEYS, key),
-        (QUERIES_PER_KEY, query / key),
-    ):
-        for name in names:
-            value = getattr(attention, name, None)
-            if type(value) is int and (value * ratio).denominator == 1:
-                setattr(attention, name, int(value * ratio))
-
-
-def _projection(attention: nn.Module, names: tuple[str, ...]) -> str | None:
-    kinds = (nn.Linear, Conv1D)
-    return next(
-        (n for n, m in attention.named_children() if n in names and isinstance(m, kinds)), None
-    )
-
-
-def _width(attention: nn.Module, projection: str) -> int:
-    module = attention.get_submodule(projection)
-    return module.weight.shape[1 if isinstance(module, Conv1D) else 0]
-
-
 def _check_same_modules(model: nn.Module, stock: nn.Module) -> None:
     live, made = _parts(model), _parts(stock)
     odd = sorted(path for path in live.keys() | made.keys() if live.get(path) != made.get(path))
@@ -216,6 +170,25 @@ def _parts(model: nn.Module) -> dict[str, str]:
     return modules | dict.fromkeys(named_tensors(model), "a tensor")
 
 
+def _factor_alike(stock: nn.Module, model: nn.Module) -> dict[str, int]:
+    """Factor in `stock` what is factored in `model`; gives weight's name on disk → rank."""
+    factored = {f"{path}.weight": rank for path, rank in ranks(model).items()}
+    if not factored:
+        return {}
+    on_disk = names_on_disk(stock)
+    _check_saved(factored, on_disk)
+    for name, rank in factored.items():
+        put_empty_factors(stock, name.removesuffix(".weight"), rank)
+    return {on_disk[name]: rank for name, rank in factored.items()}
+
+
+def _build_factors(model: nn.Module, factors: Mapping[str, int]) -> None:
+    find = DiskNames(model)
+    for name, rank in factors.items():
+        if find(name):
+            put_empty_factors(model, find(name).removesuffix(".weight"), rank)
+
+
 def _changed_shapes(model: nn.Module, stock: nn.Module) -> dict[str, tuple[int, ...]]:
     made = named_tensors(stock)
     return {n: tuple(t.shape) for n, t in named_tensors(model).items() if t.shape != made[n].shape}
@@ -227,37 +200,6 @@ def _changed_groups(model: nn.Module, stock: nn.Module) -> dict[str, int]:
         for path, module in model.named_modules()
         if isinstance(module, _ConvNd) and module.groups != stock.get_submodule(path).groups
     }
-
-
-def _changed_heads(model: nn.Module, stock: nn.Module) -> dict[str, list[int]]:
-    """Name of each query and key weight whose number of heads changed → [kept, of]."""
-    config, ratios = model.config, {}
-    queries = getattr(config, "num_attention_heads", None)
-    counts = (queries, getattr(config, "num_key_value_heads", None) or queries)
-    made = head_widths(stock)
-    for path, now in head_widths(model).items():
-        attention = model.get_submodule(path)
-        for names, new, old, count in zip((QUERIES, KEYS), now, made[path], counts, strict=True):
-            projection = _projection(attention, names)
-            if projection and new != old:
-                ratios[f"{path}.{projection}.weight"] = _ratio(new, old, count)
-    return ratios
-
-
-def _ratio(new: int, old: int, count: Any) -> list[int]:
-    """[kept, of] with `of` the number of heads where that is known, else in lowest terms."""
-    if type(count) is int and new * count % old == 0:
-        return [new * count // old, count]
-    return [new // gcd(new, old), old // gcd(new, old)]
-
-
-def _scale_recorded_heads(model: nn.Module, ratios: Mapping[str | None, list[int]]) -> None:
-    for path, module in list(model.named_modules()):
-        query, key = _projection(module, QUERIES), _projection(module, KEYS)
-        if query:
-            of_query = Fraction(*ratios.get(f"{path}.{query}.weight", (1, 1)))
-            of_key = Fraction(*ratios.get(f"{path}.{key}.weight", (1, 1))) if key else of_query
-            scale_heads(module, of_query, of_key)
 
 
 def names_on_disk(model: nn.Module) -> dict[str, str]:

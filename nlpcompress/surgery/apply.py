@@ -1,22 +1,47 @@
 """Applies a whole plan, or nothing of it."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from nlpcompress.axes import find_axes
-from nlpcompress.core.edits import Edit, Keep, KeepLayers, Mask, ShareLayers
+from nlpcompress.core.edits import (
+    Edit,
+    FactorEmbedding,
+    Keep,
+    KeepLayers,
+    LowRank,
+    Mask,
+    ShareLayers,
+)
 from nlpcompress.core.plan import Plan, plan_from_json
 from nlpcompress.models.examples import example_inputs as make_examples
 from nlpcompress.models.record import record_structure
 from nlpcompress.models.zeros import note_zeros
 from nlpcompress.surgery.keep import check_keeps, cut, kept_masks, zeroed
 from nlpcompress.surgery.keep_layers import bypassed, check_layers, cut_layers
+from nlpcompress.surgery.low_rank import check_factored, factor, truncated
 from nlpcompress.surgery.share_layers import check_shared, share, with_shared_values
 from nlpcompress.surgery.snapshot import put_back_on_error
-from nlpcompress.surgery.verify import verified
+from nlpcompress.surgery.verify import Forward, verified
+
+
+class Surgery(NamedTuple):
+    """One kind of edit: what it refuses, what the model must compute after it, and the change."""
+
+    check: Callable[[nn.Module, Any], None]
+    reference: Callable[[nn.Module, Any], Forward]
+    change: Callable[[nn.Module, Any], None]
+
+
+SURGERIES: dict[type[Edit], Surgery] = {
+    KeepLayers: Surgery(check_layers, bypassed, cut_layers),
+    ShareLayers: Surgery(check_shared, with_shared_values, share),
+    FactorEmbedding: Surgery(check_factored, truncated, factor),
+    LowRank: Surgery(check_factored, truncated, factor),
+}
 
 
 def apply_plan(
@@ -74,18 +99,16 @@ def _apply(model: nn.Module, group: list[Edit], inputs: Mapping[str, Tensor]) ->
     first = group[0]
     if isinstance(first, Mask):
         note_zeros(model)
-        return
-    if isinstance(first, KeepLayers):
-        check_layers(model, first.layers)
-        with verified(model, inputs, what="keep_layers", reference=bypassed(model, first.layers)):
-            cut_layers(model, first.layers)
-        return
-    if isinstance(first, ShareLayers):
-        check_shared(model, first)
-        reference = with_shared_values(model, first)
-        with verified(model, inputs, what="share_layers", reference=reference):
-            share(model, first)
-        return
+    elif isinstance(first, Keep):
+        _keep(model, group, inputs)
+    else:
+        surgery = SURGERIES[type(first)]
+        surgery.check(model, first)
+        with verified(model, inputs, what=first.op, reference=surgery.reference(model, first)):
+            surgery.change(model, first)
+
+
+def _keep(model: nn.Module, group: list[Edit], inputs: Mapping[str, Tensor]) -> None:
     axes = find_axes(model, inputs)
     check_keeps(axes, group)
     masks = kept_masks(model, axes, group)

@@ -13,13 +13,8 @@ from nlpcompress.axes import Axes
 from nlpcompress.core.config import nearest
 from nlpcompress.core.edits import Keep
 from nlpcompress.errors import AxisError, NlpCompressError, PlanError
-from nlpcompress.models.structure import (
-    fit_module,
-    head_widths,
-    named_tensors,
-    replace_tensors,
-    scale_heads,
-)
+from nlpcompress.models.heads import head_widths, scale_heads
+from nlpcompress.models.structure import fit_module, named_tensors, replace_tensors
 from nlpcompress.surgery.verify import Forward
 
 Masks = dict[tuple[str, int], Tensor]

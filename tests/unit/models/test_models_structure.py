@@ -10,13 +10,13 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from nlpcompress.errors import FormatError
+from nlpcompress.models.heads import scale_heads
 from nlpcompress.models.structure import (
     build,
     describe,
     fit_module,
     named_tensors,
     replace_tensors,
-    scale_heads,
     skeleton,
 )
 from tests.families import FAMILIES
