@@ -29,6 +29,8 @@ PUBLIC = Registry(
         "DistillationTrainer": "nlpcompress.training:DistillationTrainer",
         "TripleLossTrainer": "nlpcompress.training:TripleLossTrainer",
         "LayerwiseDistillationTrainer": "nlpcompress.training:LayerwiseDistillationTrainer",
+        "ParameterSharingTrainer": "nlpcompress.training:ParameterSharingTrainer",
+        "as_albert": "nlpcompress.models.albert:as_albert",
         "Ensemble": "nlpcompress.models.ensemble:Ensemble",
         "self_train": "nlpcompress.training.self_training:self_train",
         "SelfTrainingConfig": "nlpcompress.training.self_training:SelfTrainingConfig",

@@ -9,6 +9,7 @@ from nlpcompress.core.registry import Registry
 METHODS = Registry(
     "method",
     {
+        "albert": "nlpcompress.methods.sharing.albert:Albert",
         "at_init": "nlpcompress.methods.pruning.at_init:AtInit",
         "features": "nlpcompress.methods.distillation.features:FeatureDistillation",
         "fine_tune": "nlpcompress.methods.fine_tune:FineTune",
@@ -21,6 +22,7 @@ METHODS = Registry(
         "magnitude": "nlpcompress.methods.pruning.magnitude:Magnitude",
         "movement": "nlpcompress.methods.pruning.movement:Movement",
         "neuron_importance": "nlpcompress.methods.pruning.neuron_importance:NeuronImportance",
+        "svd": "nlpcompress.methods.lowrank.svd:Svd",
         "triple_loss": "nlpcompress.methods.distillation.triple_loss:TripleLoss",
     },
 )

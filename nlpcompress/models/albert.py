@@ -64,6 +64,15 @@ def as_albert(model: PreTrainedModel) -> PreTrainedModel:
     return albert
 
 
+def dealt(depth: int, groups: int) -> list[int]:
+    """Of each of `depth` layers the number of its group, as ALBERT's config deals them out.
+
+    >>> dealt(6, 2)
+    [0, 0, 0, 1, 1, 1]
+    """
+    return [int(layer / (depth / groups)) for layer in range(depth)]
+
+
 def groups_of(model: PreTrainedModel) -> list[int]:
     """Of each layer the number of its group. Raises `PlanError` for groups that ALBERT has not."""
     _, stack = layers_of(model)
@@ -75,18 +84,13 @@ def groups_of(model: PreTrainedModel) -> list[int]:
     kept = {id(p) for layer in stack for p in layer.parameters()}
     if len(kept) != len(whole) * len(list(stack[0].parameters())):
         raise PlanError("stock ALBERT shares whole layers; some share their attention or FFN alone")
-    said = _said(len(stack), len(whole))
+    said = dealt(len(stack), len(whole))
     if groups != said:
         raise PlanError(
             f"stock ALBERT has groups of layers that follow each other, such as {said}, and not "
             f"{groups}"
         )
     return groups
-
-
-def _said(depth: int, groups: int) -> list[int]:
-    """How ALBERT's config deals the layers out to so many groups."""
-    return [int(layer / (depth / groups)) for layer in range(depth)]
 
 
 def _config(config: PretrainedConfig, *, groups: int) -> AlbertConfig:

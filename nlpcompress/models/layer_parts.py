@@ -1,8 +1,13 @@
 """A layer's parameters by their part: its attention, its feed-forward network, the rest."""
 
-from torch import nn
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
 
 from nlpcompress.models.heads import PROJECTIONS, QUERIES, projection
+from nlpcompress.models.layers import layers_of
 
 
 def parameters_of(layer: nn.Module, part: str) -> dict[str, nn.Parameter]:
@@ -16,6 +21,19 @@ def parameters_of(layer: nn.Module, part: str) -> dict[str, nn.Parameter]:
         name: parameter
         for name, parameter in layer.named_parameters(remove_duplicate=False)
         if part in ("all", kinds.get(name.partition(".")[0]))
+    }
+
+
+def shared_values(
+    model: nn.Module, layers: Sequence[int], part: str, source: int | Literal["mean"]
+) -> dict[str, Tensor]:
+    """Name in the layer → what all `layers` are to have: the source's value, or their mean."""
+    _, stack = layers_of(model)
+    sources = layers if source == "mean" else (source,)
+    first, *others = (parameters_of(stack[layer], part) for layer in sources)
+    return {
+        name: torch.stack([value, *(layer[name] for layer in others)]).detach().mean(0)
+        for name, value in first.items()
     }
 
 

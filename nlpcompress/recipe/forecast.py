@@ -11,7 +11,14 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from nlpcompress.bench.cost import measure
-from nlpcompress.core.edits import Edit, Keep, KeepLayers, ShareLayers
+from nlpcompress.core.edits import (
+    Edit,
+    FactorEmbedding,
+    Keep,
+    KeepLayers,
+    LowRank,
+    ShareLayers,
+)
 from nlpcompress.core.method import Context, Method, Progress
 from nlpcompress.core.plan import Plan
 from nlpcompress.data.load import load_data
@@ -112,6 +119,10 @@ def _cut_line(edit: Edit) -> str:
     if isinstance(edit, ShareLayers):
         part = "" if edit.part == "all" else f"the {edit.part} of "
         return f"share_layers: {part}layers {', '.join(map(str, edit.layers))}"
+    if isinstance(edit, FactorEmbedding):
+        return f"factor_embedding: {edit.size} numbers a token"
+    if isinstance(edit, LowRank):
+        return f"low_rank {edit.weight}: rank {edit.rank}"
     return "mask: zeros in the body's weights stay"
 
 

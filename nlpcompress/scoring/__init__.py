@@ -2,21 +2,29 @@
 
 from nlpcompress.scoring.empty import empty_positions
 from nlpcompress.scoring.examples import first_examples, on_device_of
+from nlpcompress.scoring.inputs import input_moments, token_counts
 from nlpcompress.scoring.magnitude import magnitude_scores
 from nlpcompress.scoring.saliency import grasp_scores, snip_scores, synflow_scores
+from nlpcompress.scoring.sharing import best_sources
+from nlpcompress.scoring.spectrum import energies, nearest_of_rank
 from nlpcompress.scoring.taylor import Granularity, taylor_scores
 from nlpcompress.scoring.trace import no_trace, same_randomness
 
 __all__ = [
     "Granularity",
+    "best_sources",
     "empty_positions",
+    "energies",
     "first_examples",
     "grasp_scores",
+    "input_moments",
     "magnitude_scores",
+    "nearest_of_rank",
     "no_trace",
     "on_device_of",
     "same_randomness",
     "snip_scores",
     "synflow_scores",
     "taylor_scores",
+    "token_counts",
 ]

@@ -3,13 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from nlpcompress.core.edits import ShareLayers
 from nlpcompress.errors import PlanError
-from nlpcompress.models.layer_parts import parameters_of
+from nlpcompress.models.layer_parts import parameters_of, shared_values
 from nlpcompress.models.layers import layers_of
 from nlpcompress.models.structure import replace_tensors
 from nlpcompress.models.ties import tie
@@ -43,7 +42,7 @@ def with_shared_values(model: nn.Module, edit: ShareLayers) -> Forward:
         path, _ = layers_of(model)
         values = {
             f"{path}.{layer}.{name}": value
-            for name, value in _values(model, edit).items()
+            for name, value in shared_values(model, edit.layers, edit.part, edit.source).items()
             for layer in edit.layers
         }
         return functional_call(model, values, (), dict(inputs), tie_weights=False)
@@ -58,21 +57,10 @@ def share(model: nn.Module, edit: ShareLayers) -> None:
     parameters = parameters_of(stack[first], edit.part)
     new = {
         id(parameters[name]): nn.Parameter(value, requires_grad=parameters[name].requires_grad)
-        for name, value in _values(model, edit).items()
+        for name, value in shared_values(model, edit.layers, edit.part, edit.source).items()
     }
     replace_tensors(model, new)
     tie(model, {f"{path}.{i}.{n}": f"{path}.{first}.{n}" for i in others for n in parameters})
-
-
-def _values(model: nn.Module, edit: ShareLayers) -> dict[str, Tensor]:
-    """Name in the layer → what all are to have."""
-    _, stack = layers_of(model)
-    sources = edit.layers if edit.source == "mean" else (edit.source,)
-    first, *others = (parameters_of(stack[layer], edit.part) for layer in sources)
-    return {
-        name: torch.stack([value, *(layer[name] for layer in others)]).detach().mean(0)
-        for name, value in first.items()
-    }
 
 
 def _shapes(layer: nn.Module, part: str) -> dict[str, tuple[int, ...]]:

@@ -5,6 +5,7 @@ from nlpcompress.training.distillation import DistillationTrainer
 from nlpcompress.training.head_pruning import HeadPruningTrainer
 from nlpcompress.training.layerwise import LayerwiseDistillationTrainer
 from nlpcompress.training.movement_pruning import MovementPruningTrainer
+from nlpcompress.training.parameter_sharing import ParameterSharingTrainer
 from nlpcompress.training.trainer import CompressionTrainer
 from nlpcompress.training.triple_loss import TripleLossTrainer
 
@@ -14,6 +15,7 @@ __all__ = [
     "HeadPruningTrainer",
     "LayerwiseDistillationTrainer",
     "MovementPruningTrainer",
+    "ParameterSharingTrainer",
     "TripleLossTrainer",
     "last_checkpoint",
 ]

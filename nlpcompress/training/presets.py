@@ -13,6 +13,7 @@ from nlpcompress.core.registry import Registry
 PRESETS = Registry(
     "preset",
     {
+        "albert": "nlpcompress.methods.sharing.albert:Albert",
         "head_importance": "nlpcompress.methods.pruning.head_importance:HeadImportance",
         "movement": "nlpcompress.methods.pruning.movement:Movement",
         "layerwise": "nlpcompress.methods.distillation.layerwise:LayerwiseDistillation",

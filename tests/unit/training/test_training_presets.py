@@ -6,8 +6,13 @@ import pytest
 import torch
 
 from nlpcompress import apply_plan
-from nlpcompress.errors import ConfigError
-from nlpcompress.training import LayerwiseDistillationTrainer, TripleLossTrainer
+from nlpcompress.errors import ConfigError, PlanError
+from nlpcompress.training import (
+    LayerwiseDistillationTrainer,
+    ParameterSharingTrainer,
+    TripleLossTrainer,
+)
+from tests.families import randomise
 from tests.unit.training.training_tiny import Examples, arguments, teacher_of, tiny_bert, weights
 
 
@@ -77,3 +82,39 @@ def test_schedules_of_no_task_or_phase(tmp_path):
         arguments_of("sst-2", "layers", rows=1, output_dir=str(tmp_path))
     with pytest.raises(ConfigError, match="phase 'both'; choose layers or prediction"):
         arguments_of("sst2", "both", rows=1, output_dir=str(tmp_path))
+
+
+def test_shared_layers_make_up_for_it(tmp_path):
+    model, inputs = randomise(tiny_bert(num_hidden_layers=4)), Examples()[0]
+    teacher, ids = copy.deepcopy(model), inputs["input_ids"][None]
+    sizes = [sum(p.numel() for p in model.parameters())]
+    trainer = ParameterSharingTrainer(
+        model, arguments(tmp_path, max_steps=20), train_dataset=Examples(),
+        config={"share": "ffn", "initial": "best", "embedding_size": 4},
+        distillation={"alpha_ce": 1.0, "alpha_task": 0.0},
+    )  # fmt: skip
+    sizes.append(sum(p.numel() for p in model.parameters()))
+    assert sizes[1] < sizes[0] and len(trainer.plan) == 2
+
+    def apart():
+        answers = (m.eval()(input_ids=ids).logits.softmax(-1) for m in (model, teacher))
+        return torch.dist(*answers).item()
+
+    before = apart()
+    trainer.train()
+    assert "loss_soft_targets" in trainer.state.log_history[0]
+    assert apart() < 0.8 * before
+    assert trainer.compress() is model and len(trainer.plan) == 2, "it is shared once"
+    first, *others = model.bert.encoder.layer
+    assert all(layer.output.dense.weight is first.output.dense.weight for layer in others)
+
+
+def test_sharing_that_cannot_be_is_refused(tmp_path):
+    with pytest.raises(PlanError, match="9 groups of 2 layers"):
+        ParameterSharingTrainer(
+            tiny_bert(), arguments(tmp_path), train_dataset=Examples(), config={"groups": 9}
+        )
+    with pytest.raises(ConfigError, match="sharee"):
+        ParameterSharingTrainer(
+            tiny_bert(), arguments(tmp_path), train_dataset=Examples(), config={"sharee": "all"}
+        )
