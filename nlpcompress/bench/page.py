@@ -7,9 +7,12 @@ from markupsafe import Markup
 
 from nlpcompress.bench import cells
 from nlpcompress.bench.plots import draw, to_svg
-from nlpcompress.bench.rows import Report
+from nlpcompress.bench.rows import Report, Row
 
 TEMPLATE = "report.html.j2"
+NO_LESS = 0.99
+"""Of the multiply-accumulates: what counts as no less."""
+
 Table = tuple[list[str], list[list[str]]]
 
 
@@ -61,9 +64,22 @@ def notes(report: Report) -> str:
             " Density: the share that is not zero, among the weights of the encoder's layers "
             "(embeddings, pooler and head left out) and among all parameters of the model."
         )
+    smaller = next((row for row in report.rows if _as_much_work(report.rows[0], row)), None)
+    if smaller is not None:
+        text += (
+            f" {smaller.name} has fewer parameters than {report.rows[0].name} and as many "
+            "multiply-accumulates: that makes it smaller, and not faster."
+        )
     if report.recipe_hash:
         text += f" Recipe {report.recipe_hash}."
     return text
+
+
+def _as_much_work(whole: Row, row: Row) -> bool:
+    """Whether `row` saves parameters alone, as shared layers and narrow embeddings do."""
+    if None in (whole.parameters, whole.macs, row.parameters, row.macs):
+        return False
+    return row.parameters < whole.parameters and row.macs >= NO_LESS * whole.macs
 
 
 def _further_tables(report: Report) -> dict[str, Table]:

@@ -82,3 +82,13 @@ def test_an_absent_torn_or_newer_report_is_named(tmp_path):
     (tmp_path / "report.json").write_text(json.dumps({**values, "format_version": 2}))
     with pytest.raises(FormatError, match="format_version 2, this nlpcompress reads 1"):
         read_report(tmp_path)
+
+
+@pytest.mark.parametrize(("macs", "said"), [(10, True), (5, False), (None, False)])
+def test_what_saves_parameters_and_no_work_is_called_smaller_and_not_faster(macs, said, tmp_path):
+    teacher, _ = report().rows
+    shared = Row(name="shared", parameters=9_000_000, macs=macs)
+    write_report(Report(rows=(teacher, shared)), tmp_path)
+    text = (tmp_path / "report.md").read_text()
+    assert ("shared has fewer parameters than teacher" in text) is said
+    assert ("smaller, and not faster" in text) is said
