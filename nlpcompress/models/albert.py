@@ -47,14 +47,7 @@ def as_albert(model: PreTrainedModel) -> PreTrainedModel:
     for a width H. Raises `PlanError` for other families and heads, and for what ALBERT's config
     cannot say: layers that were cut, that share a part alone, or that lie apart.
     """
-    head = type(model).__name__.removeprefix("Bert")
-    if model.config.model_type != "bert" or head not in HEADS:
-        raise PlanError(
-            f"stock ALBERT cannot say {type(model).__name__}, only Bert{', Bert'.join(HEADS)}"
-        )
-    if model.config.is_decoder:
-        raise PlanError("stock ALBERT has no decoder; set is_decoder: false")
-    groups = groups_of(model)
+    groups, head = check_said(model), _head(model)
     config = _config(model.config, groups=len(set(groups)))
     with torch.random.fork_rng(devices=[]):
         albert = getattr(transformers, f"Albert{head}")(config)
@@ -62,6 +55,21 @@ def as_albert(model: PreTrainedModel) -> PreTrainedModel:
     albert.to(device=model.device, dtype=model.dtype)
     albert.train(model.training)
     return albert
+
+
+def check_said(model: PreTrainedModel) -> list[int]:
+    """Of each layer the number of its group. Raises `PlanError` as `as_albert` does."""
+    if model.config.model_type != "bert" or _head(model) not in HEADS:
+        raise PlanError(
+            f"stock ALBERT cannot say {type(model).__name__}, only Bert{', Bert'.join(HEADS)}"
+        )
+    if model.config.is_decoder:
+        raise PlanError("stock ALBERT has no decoder; set is_decoder: false")
+    return groups_of(model)
+
+
+def _head(model: PreTrainedModel) -> str:
+    return type(model).__name__.removeprefix("Bert")
 
 
 def dealt(depth: int, groups: int) -> list[int]:

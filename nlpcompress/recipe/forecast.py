@@ -24,6 +24,7 @@ from nlpcompress.core.plan import Plan
 from nlpcompress.data.load import load_data
 from nlpcompress.data.task_data import TaskData
 from nlpcompress.methods.table import make_method
+from nlpcompress.models.albert import as_albert
 from nlpcompress.models.examples import example_inputs
 from nlpcompress.recipe.schema import Recipe, StageConfig
 from nlpcompress.recipe.source import skeleton, start_processor
@@ -61,6 +62,8 @@ def forecast(recipe: Recipe) -> list[Forecast]:
         plan = _cut(model, stage, data, seed=recipe.seed)
         title = f"stage {position + 1} {stage.method}"
         found.append(Forecast(title, tuple(_actions(stage, plan, data)), _cost(model)))
+    if recipe.save_as == "albert":
+        found.append(Forecast("save_as albert", (), _cost(as_albert(model))))
     return found
 
 

@@ -63,8 +63,10 @@ class Job:
         """All that the model after `after` stages depends on."""
         recipe = self.recipe.to_json()
         packed = {"storage": recipe["storage"]} if self.is_packed(after) else {}
+        turned = {"save_as": recipe["save_as"]} if self.is_albert(after) else {}
         return {
             **packed,
+            **turned,
             "nlpcompress": nlpcompress.__version__,
             "model": recipe["model"],
             "data": recipe["data"],
@@ -76,6 +78,10 @@ class Job:
     def is_packed(self, after: int) -> bool:
         """Whether the model after `after` stages is the result, and stored sparsely."""
         return after == self.last and self.recipe.storage != "dense"
+
+    def is_albert(self, after: int) -> bool:
+        """Whether the model after `after` stages is the result, and saved as a stock ALBERT."""
+        return after == self.last and self.recipe.save_as == "albert"
 
     @cached_property
     def _files(self) -> dict[str, str]:

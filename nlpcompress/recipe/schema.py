@@ -132,6 +132,12 @@ class Recipe(Config):
         "dense",
         description="how the result's weights with zeros lie on disk; bitmask-int8 rounds them",
     )
+    save_as: Literal["same", "albert"] = Field(
+        "same",
+        description="albert: save the result as the stock ALBERT that computes the same, which "
+        "opens with nothing installed; for a BERT whose layers share all their weights, in groups "
+        "that follow each other",
+    )
     evaluate: EvaluateConfig = EvaluateConfig()
     export: ExportConfig = ExportConfig()
     bench: BenchConfig = BenchConfig()

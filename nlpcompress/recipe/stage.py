@@ -17,11 +17,13 @@ from nlpcompress.core.plan import Plan, plan_from_json
 from nlpcompress.io.save import save_model
 from nlpcompress.io.storage import round_to_int8
 from nlpcompress.methods.table import make_method
+from nlpcompress.models.albert import as_albert, check_said
 from nlpcompress.models.examples import example_inputs
 from nlpcompress.recipe.arguments import training_arguments
 from nlpcompress.recipe.augmented import training_rows
 from nlpcompress.recipe.job import Job, duration
 from nlpcompress.recipe.launch import agreed, main_first
+from nlpcompress.recipe.roles import cuts
 from nlpcompress.recipe.schema import StageConfig
 from nlpcompress.recipe.source import named_teacher, start_model
 from nlpcompress.surgery.apply import apply_plan
@@ -121,6 +123,7 @@ def _finish(
 ) -> None:
     """Decide, cut, save; then the marker, then the checkpoints go. Main process only."""
     plan = _cut(job, model, method)
+    _check_albert(job, model, position)
     earlier = job.part(position).record
     assert earlier is not None, "a stage ran before the one in front of it"
     whole = plan_from_json(earlier["plan"]) + plan
@@ -152,6 +155,13 @@ def _cut(job: Job, model: PreTrainedModel, method: Method) -> Plan:
     return plan
 
 
+def _check_albert(job: Job, model: PreTrainedModel, position: int) -> None:
+    """Before the trainings that follow the last cut, not after them. Raises `PlanError`."""
+    later = [stage.method for stage in job.recipe.stages[position + 1 :]]
+    if job.recipe.save_as == "albert" and not any(map(cuts, later)):
+        check_said(model)
+
+
 def scoring_context(job: Job, model: PreTrainedModel) -> Context:
     """What a method may look at: shuffled training batches in an order that the seed fixes."""
     batches = Batches(job.data.train, job.data.collate, size=SCORING_BATCH, seed=job.recipe.seed)
@@ -167,7 +177,7 @@ def _save(job: Job, model: PreTrainedModel, plan: Plan, *, after: int) -> None:
         "stages": [stage.to_json() for stage in stages],
     }
     save_model(
-        model,
+        as_albert(model) if job.is_albert(after) else model,
         job.model_folder(after),
         processor=job.processor,
         plan=plan,
