@@ -1,8 +1,11 @@
 """Small rewrites of an exported graph that leave its results as they are."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import numpy as np
+import onnx_ir as ir
 
 
 def spell_residuals_as_sums(graph: Any) -> int:
@@ -20,6 +23,44 @@ def spell_residuals_as_sums(graph: Any) -> int:
                 producer.op_type = "Sum"
                 rewritten += 1
     return rewritten
+
+
+def turn_weights(graph: Any) -> int:
+    """Write `Transpose(weight)` as the turned weight, and return how many weights were turned.
+
+    The exporter turns the weights that one product reads, and leaves those that several do, such as
+    shared layers'; quantization does not find products behind a `Transpose`. A weight that is also
+    read as it lies (a table of tokens, tied to a decoder) is left alone: turned it would be two.
+    """
+    turned = 0
+    for weight in list(graph.initializers.values()):
+        users = [node for node in weight.consumers() if _turns(node)]
+        axes = {tuple(node.attributes["perm"].as_ints()) for node in users}
+        if len(users) < len(weight.uses()) or len(axes) != 1:
+            continue
+        value = _turned(weight, *axes)
+        graph.initializers[value.name] = value
+        for node in users:
+            node.outputs[0].replace_all_uses_with(value)
+            graph.remove(node, safe=True)
+        del graph.initializers[weight.name]
+        turned += 1
+    return turned
+
+
+def _turns(node: Any) -> bool:
+    return node.op_type == "Transpose" and "perm" in node.attributes
+
+
+def _turned(weight: Any, axes: Sequence[int]) -> Any:
+    values = np.ascontiguousarray(weight.const_value.numpy().transpose(axes))
+    name = f"{weight.name}_turned"
+    return ir.Value(
+        name=name,
+        shape=ir.Shape(values.shape),
+        type=weight.type,
+        const_value=ir.tensor(values, name=name),
+    )
 
 
 def name_dimensions(graph: Any, free: Mapping[str, Mapping[int, str]]) -> None:

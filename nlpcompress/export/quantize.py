@@ -6,17 +6,21 @@ from pathlib import Path
 from typing import NamedTuple
 
 import onnx
+import onnx_ir as ir
 from onnxruntime import quantization
 from pydantic import Field
 
 from nlpcompress.core.config import Config
 from nlpcompress.errors import ParityError
+from nlpcompress.export.graph import turn_weights
 from nlpcompress.export.load import load_graph
 from nlpcompress.export.partial import partial_folder, publish
 from nlpcompress.export.quiet import quiet
 
 EIGHT_BITS = (onnx.TensorProto.INT8, onnx.TensorProto.UINT8)
 INTEGER_OPERATORS = ("MatMulInteger", "ConvInteger")
+FROM_WEIGHTS = ("DequantizeLinear", "Transpose")
+"""Between a tied table and the product that reads it turned."""
 FLOAT_OPERATORS = ("MatMul", "Gemm", "Conv")
 
 logger = logging.getLogger(__name__)
@@ -86,7 +90,8 @@ def count_quantized(path: str | Path) -> Quantized:
     """
     graph = load_graph(path).graph
     types = {tensor.name: tensor.data_type for tensor in graph.initializer}
-    weighted = [node for node in graph.node if any(name in types for name in node.input[:2])]
+    constants = _constants(graph)
+    weighted = [node for node in graph.node if any(name in constants for name in node.input[:2])]
     tables = [n for n in graph.node if n.op_type == "Gather" and n.input[0] in types]
     in_float = [n for n in tables if types[n.input[0]] == onnx.TensorProto.FLOAT]
     return Quantized(
@@ -98,6 +103,15 @@ def count_quantized(path: str | Path) -> Quantized:
     )
 
 
+def _constants(graph: onnx.GraphProto) -> set[str]:
+    """Names of all that no input changes: weights, and what is computed from weights alone."""
+    known = {tensor.name for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type in FROM_WEIGHTS and all(name in known for name in node.input if name):
+            known.update(node.output)
+    return known
+
+
 def _of_types(nodes: Iterable[onnx.NodeProto], operators: tuple[str, ...]) -> list[str]:
     return [node.name for node in nodes if node.op_type in operators]
 
@@ -107,13 +121,20 @@ def _run_tool(source: Path, target: Path, config: DynamicInt8) -> None:
     kinds = quantization.QuantType
     with quiet(logger):
         quantization.quantize_dynamic(
-            load_graph(source),
+            _turned(load_graph(source)),
             target,
             op_types_to_quantize=[operator for operator, yes in wanted.items() if yes],
             per_channel=config.per_channel,
             reduce_range=config.reduce_range,
             weight_type=kinds.QInt8 if config.signed else kinds.QUInt8,
         )
+
+
+def _turned(model: onnx.ModelProto) -> onnx.ModelProto:
+    """With the weights of shared layers as products read them."""
+    rewritten = ir.from_proto(model)
+    turn_weights(rewritten.graph)
+    return ir.to_proto(rewritten)
 
 
 def _log(target: Path, found: Quantized) -> None:
