@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from nlpcompress.core.config import Config
 
@@ -22,10 +22,26 @@ class MaskingConfig(Config):
         description="a token is chosen for training by count^-smoothing: rare ones more often; "
         "0: all alike (DistilBERT was taught with 0.7)",
     )
+    ngram: int = Field(
+        1,
+        ge=1,
+        le=10,
+        description="choose whole words, in spans of one to so many with p(n) ∝ 1/n (ALBERT was "
+        "taught with 3); 1: each token on its own",
+    )
     group: bool = Field(
         True,
         description="join the texts and cut them into blocks of max_length; false: a text a row",
     )
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> "MaskingConfig":
+        if self.ngram > 1 and self.smoothing > 0:
+            raise ValueError(
+                f"smoothing {self.smoothing} chooses single tokens and ngram {self.ngram} spans; "
+                "leave one of them out"
+            )
+        return self
 
 
 class DataConfig(Config):

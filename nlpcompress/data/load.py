@@ -13,8 +13,15 @@ from nlpcompress.data.columns import image_column, label_column, splits, text_co
 from nlpcompress.data.config import DataConfig, MaskingConfig
 from nlpcompress.data.corpus import corpus_rows, count_tokens
 from nlpcompress.data.labels import class_names, class_numbers, real_numbers
-from nlpcompress.data.masking import MaskingCollate, choice_chances, mask_rows, ordinary_tokens
+from nlpcompress.data.masking import (
+    MaskingCollate,
+    Spans,
+    choice_chances,
+    mask_rows,
+    ordinary_tokens,
+)
 from nlpcompress.data.source import Source
+from nlpcompress.data.spans import continuing_pieces
 from nlpcompress.data.split import choose_rows
 from nlpcompress.data.table import DATASETS, HUB, LABELLED_TEXT_TASKS, MASKED_LM
 from nlpcompress.data.task_data import TaskData
@@ -92,7 +99,7 @@ def _texts(
 def _corpus(config: DataConfig, tokenizer: PreTrainedTokenizerBase, seed: int) -> TaskData:
     """Training rows are masked as they are collated; test rows are masked here, once for all.
 
-    No test mask depends on `seed`, on smoothing or on the size of batches.
+    No test mask depends on `seed`, on smoothing, on spans or on the size of batches.
     """
     masking, ordinary = config.masking or MaskingConfig(), ordinary_tokens(tokenizer)
     source = read_source(config)
@@ -105,14 +112,20 @@ def _corpus(config: DataConfig, tokenizer: PreTrainedTokenizerBase, seed: int) -
         for split in _selected(texts, choose_rows(source, config, seed))
     )
     counts = count_tokens(train, len(ordinary))
-    collate, alike = (
-        MaskingCollate(
-            tokenizer,
-            choice_chances(counts, ordinary, probability=masking.probability, smoothing=smoothing),
-        )
+    chances, alike = (
+        choice_chances(counts, ordinary, probability=masking.probability, smoothing=smoothing)
         for smoothing in (masking.smoothing, 0.0)
     )
-    return TaskData(MASKED_LM, (), train, mask_rows(test, alike), collate)
+    collate = MaskingCollate(tokenizer, chances, spans=_spans(masking, tokenizer))
+    return TaskData(
+        MASKED_LM, (), train, mask_rows(test, MaskingCollate(tokenizer, alike)), collate
+    )
+
+
+def _spans(masking: MaskingConfig, tokenizer: PreTrainedTokenizerBase) -> Spans | None:
+    if masking.ngram == 1:
+        return None
+    return Spans(continuing_pieces(tokenizer), masking.probability, masking.ngram)
 
 
 def _images(config: DataConfig, processor: Processor, seed: int) -> TaskData:

@@ -15,9 +15,35 @@ from transformers import DataCollatorWithPadding, PreTrainedTokenizerBase
 
 from nlpcompress.core.counts import IGNORED
 from nlpcompress.data.collate import Row
+from nlpcompress.data.spans import choose_spans
 from nlpcompress.errors import DataError
 
 SHOWN_AS_MASK, SHOWN_AS_ANY = 0.8, 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class Spans:
+    """N-gram masking: what goes on with a word, bool `(V,)`, the share, the longest span."""
+
+    continues: Tensor
+    probability: float
+    most: int
+
+    def choose(self, ids: Tensor, ordinary: Tensor, generator: torch.Generator) -> Tensor:
+        """Which of `ids` `(…, T)` are chosen, each row on its own: bool, as `ids`."""
+        rows = [
+            choose_spans(
+                own,
+                self.continues[row],
+                probability=self.probability,
+                most=self.most,
+                generator=generator,
+            )
+            for row, own in zip(
+                ids.view(-1, ids.shape[-1]), ordinary.view(-1, ids.shape[-1]), strict=True
+            )
+        ]
+        return torch.stack(rows).view(ids.shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +61,8 @@ class MaskingCollate:
 
     Rows that have `labels` are masked already, see `mask_rows`; they are only padded.
 
+    With `spans` whole words are chosen in spans of one to so many, see `choose_spans`.
+
     Raises `DataError` for a batch of nothing but special and unknown tokens.
 
     Source: Devlin et al. 2019 (BERT), section 3.1 and appendix A.1.
@@ -44,6 +72,7 @@ class MaskingCollate:
     tokenizer: PreTrainedTokenizerBase
     chances: Tensor
     seed: int = 0
+    spans: Spans | None = None
 
     def __call__(self, rows: list[Row]) -> dict[str, Tensor]:
         names = self.tokenizer.model_input_names
@@ -58,7 +87,10 @@ class MaskingCollate:
         generator = _generator(self.seed, ids)
         chances = self.chances[ids]
         draws = torch.rand(ids.shape, generator=generator)
-        chosen = draws < chances
+        if self.spans is None:
+            chosen = draws < chances
+        else:
+            chosen = self.spans.choose(ids, chances > 0, generator)
         if at_least_one and not chosen.any():
             chosen = _nearest(draws, chances)
         shown = self._shown(ids, generator)
