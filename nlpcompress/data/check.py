@@ -4,7 +4,14 @@ from nlpcompress.core.config import nearest
 from nlpcompress.data.config import DataConfig
 from nlpcompress.data.files import check_files
 from nlpcompress.data.hub import hub_id
-from nlpcompress.data.table import DATASET_TASKS, DATASETS, FILE_FORMATS, MASKED_LM, TASKS
+from nlpcompress.data.table import (
+    CORPUS_TASKS,
+    DATASET_TASKS,
+    DATASETS,
+    FILE_FORMATS,
+    MASKED_LM,
+    TASKS,
+)
 from nlpcompress.errors import DataError
 
 
@@ -44,10 +51,10 @@ def _check_task(name: str, task: str) -> None:
 
 
 def _check_keys(config: DataConfig, task: str) -> None:
-    if task == MASKED_LM and config.label_column is not None:
+    if task in CORPUS_TASKS and config.label_column is not None:
         raise DataError(
-            f"data.label_column: '{config.label_column}', but the labels of {MASKED_LM} are the "
-            "masked tokens themselves; leave it out"
+            f"data.label_column: '{config.label_column}', but the labels of {task} are made from "
+            "the text itself; leave it out"
         )
     if task != MASKED_LM and config.masking is not None:
         raise DataError(

@@ -20,10 +20,13 @@ from nlpcompress.data.masking import (
     mask_rows,
     ordinary_tokens,
 )
+from nlpcompress.data.sentence_order import COLUMNS as PAIR
+from nlpcompress.data.sentence_order import LABELS as ORDERS
+from nlpcompress.data.sentence_order import order_rows
 from nlpcompress.data.source import Source
 from nlpcompress.data.spans import continuing_pieces
-from nlpcompress.data.split import choose_rows
-from nlpcompress.data.table import DATASETS, HUB, LABELLED_TEXT_TASKS, MASKED_LM
+from nlpcompress.data.split import SPLIT_SEED, choose_rows
+from nlpcompress.data.table import DATASETS, HUB, LABELLED_TEXT_TASKS, MASKED_LM, SENTENCE_ORDER
 from nlpcompress.data.task_data import TaskData
 from nlpcompress.data.tokenize import check_tokenizer, tokenize
 from nlpcompress.errors import DataError
@@ -56,6 +59,8 @@ def load_data(
     check_tokenizer(processor, config.max_length)
     if task == MASKED_LM:
         return _corpus(config, processor, seed)
+    if task == SENTENCE_ORDER:
+        return _sentence_order(config, processor, seed)
     return _texts(config, task=task, tokenizer=processor, seed=seed, rewrite=rewrite)
 
 
@@ -94,6 +99,26 @@ def _texts(
         for split in (train, test)
     )
     return TaskData(task, labels, train, test, TextCollate(tokenizer, dtype))
+
+
+def _sentence_order(config: DataConfig, tokenizer: PreTrainedTokenizerBase, seed: int) -> TaskData:
+    """Documents are split first, so that no document has pairs in both; `seed` swaps training."""
+    source = read_source(config)
+    columns = text_columns(source, config)
+    texts = [split.select_columns(list(columns)) for _, split in splits(source)]
+    documents = _selected(texts, choose_rows(source, config, seed))
+    train, test = (
+        tokenize(
+            order_rows(
+                split, tokenizer, columns=columns, max_length=config.max_length, seed=own_seed
+            ),
+            tokenizer,
+            columns=PAIR,
+            max_length=config.max_length,
+        )
+        for split, own_seed in zip(documents, (seed, SPLIT_SEED), strict=True)
+    )
+    return TaskData(SENTENCE_ORDER, ORDERS, train, test, TextCollate(tokenizer, torch.int64))
 
 
 def _corpus(config: DataConfig, tokenizer: PreTrainedTokenizerBase, seed: int) -> TaskData:

@@ -24,16 +24,18 @@ HUB = Registry("hub", {"hub": "nlpcompress.data.hub:read_hub"})
 
 FILE_FORMATS = ("csv", "tsv", "json", "parquet")
 
-MASKED_LM = "masked-lm"
+MASKED_LM, SENTENCE_ORDER = "masked-lm", "sentence-order"
+CORPUS_TASKS = (MASKED_LM, SENTENCE_ORDER)
+"""Tasks that make their labels out of plain text."""
 LABELLED_TEXT_TASKS = ("text-classification", "text-regression")
-TASKS = (*LABELLED_TEXT_TASKS, "image-classification", MASKED_LM)
+TASKS = (*LABELLED_TEXT_TASKS, "image-classification", *CORPUS_TASKS)
 
 # Names that are absent (files, the hub, a user's own) are judged by their columns, once read.
 DATASET_TASKS = {
     "movie-snippets": ("text-classification", MASKED_LM),
     "movie-ratings": ("text-regression", MASKED_LM),
-    "newsgroups": ("text-classification", MASKED_LM),
-    "bbc-news": ("text-classification", MASKED_LM),
+    "newsgroups": ("text-classification", *CORPUS_TASKS),
+    "bbc-news": ("text-classification", *CORPUS_TASKS),
     "digits": ("image-classification",),
     "fashion-mnist": ("image-classification",),
     "synthetic-text": ("text-classification", MASKED_LM),

@@ -38,6 +38,7 @@ DEFAULT_METRICS = {
     "image-classification": ("accuracy",),
     "text-regression": ("pearson", "spearman", "mse"),
     "masked-lm": ("masked_accuracy", "masked_loss"),
+    "sentence-order": ("accuracy",),
 }
 
 

@@ -40,6 +40,7 @@ class Usage:
 USAGES = {
     "text-classification": Usage("text-classification"),
     "text-regression": Usage("text-classification"),
+    "sentence-order": Usage("text-classification"),
     "token-classification": Usage("token-classification"),
     "question-answering": Usage(
         "question-answering", '"What is it?", "An example."', "model(**batch).start_logits"

@@ -27,6 +27,11 @@ TASKS: dict[str, Task] = {
         problem_type="single_label_classification",
     ),
     "text-regression": Task("AutoModelForSequenceClassification", problem_type="regression"),
+    "sentence-order": Task(
+        "AutoModelForSequenceClassification",
+        labelled=True,
+        problem_type="single_label_classification",
+    ),
     "token-classification": Task("AutoModelForTokenClassification", labelled=True),
     "question-answering": Task("AutoModelForQuestionAnswering"),
     "masked-lm": Task("AutoModelForMaskedLM"),

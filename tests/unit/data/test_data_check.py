@@ -49,7 +49,7 @@ TEXT = "text-classification"
         (
             {"name": "bbc-news", "label_column": "section"},
             "masked-lm",
-            "data.label_column: 'section', but the labels of masked-lm are the masked tokens",
+            "data.label_column: 'section', but the labels of masked-lm are made from the text",
         ),
         ({"name": "digits"}, "masked-lm", "'digits' serves image-classification, not masked-lm"),
     ],
