@@ -1,6 +1,7 @@
 """Applies a whole plan, or nothing of it."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
@@ -22,26 +23,18 @@ from nlpcompress.models.record import record_structure
 from nlpcompress.models.zeros import note_zeros
 from nlpcompress.surgery.keep import check_keeps, cut, kept_masks, zeroed
 from nlpcompress.surgery.keep_layers import bypassed, check_layers, cut_layers
-from nlpcompress.surgery.low_rank import check_factored, factor, truncated
+from nlpcompress.surgery.low_rank import factor, factored, truncated
 from nlpcompress.surgery.share_layers import check_shared, share, with_shared_values
 from nlpcompress.surgery.snapshot import put_back_on_error
 from nlpcompress.surgery.verify import Forward, verified
 
 
 class Surgery(NamedTuple):
-    """One kind of edit: what it refuses, what the model must compute after it, and the change."""
+    """What is done, what the model must compute after it, and the doing of it."""
 
-    check: Callable[[nn.Module, Any], None]
-    reference: Callable[[nn.Module, Any], Forward]
-    change: Callable[[nn.Module, Any], None]
-
-
-SURGERIES: dict[type[Edit], Surgery] = {
-    KeepLayers: Surgery(check_layers, bypassed, cut_layers),
-    ShareLayers: Surgery(check_shared, with_shared_values, share),
-    FactorEmbedding: Surgery(check_factored, truncated, factor),
-    LowRank: Surgery(check_factored, truncated, factor),
-}
+    what: str
+    reference: Forward
+    change: Callable[[], None]
 
 
 def apply_plan(
@@ -78,7 +71,10 @@ def _on_device_of(model: nn.Module, inputs: Mapping[str, Tensor]) -> dict[str, T
 
 
 def groups(plan: Plan) -> Iterator[list[Edit]]:
-    """Consecutive keeps on different axes go together: one analysis and one check serves all."""
+    """Edits that go together: one look at the model and one check serve all of a group.
+
+    Consecutive keeps on different axes do, and consecutive factorings.
+    """
     group: list[Edit] = []
     for edit in plan:
         if group and not _joins(edit, group):
@@ -90,28 +86,53 @@ def groups(plan: Plan) -> Iterator[list[Edit]]:
 
 
 def _joins(edit: Edit, group: list[Edit]) -> bool:
+    if isinstance(edit, FACTORING):
+        return isinstance(group[0], FACTORING)
     return isinstance(edit, Keep) and all(
         isinstance(e, Keep) and e.axis != edit.axis for e in group
     )
 
 
-def _apply(model: nn.Module, group: list[Edit], inputs: Mapping[str, Tensor]) -> None:
-    first = group[0]
-    if isinstance(first, Mask):
+def _apply(model: nn.Module, group: list[Any], inputs: Mapping[str, Tensor]) -> None:
+    if isinstance(group[0], Mask):
         note_zeros(model)
-    elif isinstance(first, Keep):
-        _keep(model, group, inputs)
-    else:
-        surgery = SURGERIES[type(first)]
-        surgery.check(model, first)
-        with verified(model, inputs, what=first.op, reference=surgery.reference(model, first)):
-            surgery.change(model, first)
+        return
+    surgery = PREPARE[type(group[0])](model, group, inputs)
+    with verified(model, inputs, what=surgery.what, reference=surgery.reference):
+        surgery.change()
 
 
-def _keep(model: nn.Module, group: list[Edit], inputs: Mapping[str, Tensor]) -> None:
+def _keep(model: nn.Module, group: list[Keep], inputs: Mapping[str, Tensor]) -> Surgery:
     axes = find_axes(model, inputs)
     check_keeps(axes, group)
     masks = kept_masks(model, axes, group)
     names = ", ".join(edit.axis for edit in group)
-    with verified(model, inputs, what=names, reference=zeroed(model, masks)):
-        cut(model, masks)
+    return Surgery(names, zeroed(model, masks), partial(cut, model, masks))
+
+
+def _keep_layers(model: nn.Module, group: list[KeepLayers], _: object) -> Surgery:
+    (edit,) = group
+    check_layers(model, edit.layers)
+    return Surgery(edit.op, bypassed(model, edit.layers), partial(cut_layers, model, edit.layers))
+
+
+def _share(model: nn.Module, group: list[ShareLayers], _: object) -> Surgery:
+    (edit,) = group
+    check_shared(model, edit)
+    return Surgery(edit.op, with_shared_values(model, edit), partial(share, model, edit))
+
+
+def _factor(model: nn.Module, group: list[Any], _: object) -> Surgery:
+    made = factored(model, group)
+    what = ", ".join(dict.fromkeys(edit.op for edit in group))
+    return Surgery(what, truncated(model, made), partial(factor, model, made))
+
+
+FACTORING = (FactorEmbedding, LowRank)
+PREPARE: dict[type[Edit], Callable[..., Surgery]] = {
+    Keep: _keep,
+    KeepLayers: _keep_layers,
+    ShareLayers: _share,
+    FactorEmbedding: _factor,
+    LowRank: _factor,
+}

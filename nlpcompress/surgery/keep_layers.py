@@ -5,7 +5,6 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from nlpcompress.core.edits import KeepLayers
 from nlpcompress.errors import FormatError, PlanError
 from nlpcompress.models.layers import layers_of
 from nlpcompress.models.structure import describe, skeleton
@@ -18,22 +17,21 @@ SIMPLE = (bool, int, float, str, tuple)
 REGULARISING = ("p", "training", "gradient_checkpointing")
 
 
-def check_layers(model: nn.Module, edit: KeepLayers) -> None:
+def check_layers(model: nn.Module, layers: Sequence[int]) -> None:
     """Raises `PlanError` when the model has no such layers, or no one stack of them."""
     path, stack = layers_of(model)
-    last = edit.layers[-1]
-    if last >= len(stack):
+    if layers[-1] >= len(stack):
         raise PlanError(
-            f"'{path}' has layers 0 to {len(stack) - 1} at this point of the plan, got {last}"
+            f"'{path}' has layers 0 to {len(stack) - 1} at this point of the plan, got {layers[-1]}"
         )
 
 
-def bypassed(model: nn.Module, edit: KeepLayers) -> Forward:
+def bypassed(model: nn.Module, layers: Sequence[int]) -> Forward:
     """A forward pass in which dropped layers return their input: what the cut model computes."""
 
     def forward(inputs: Mapping[str, Tensor]) -> Any:
         _, stack = layers_of(model)
-        dropped = [layer for i, layer in enumerate(stack) if i not in edit.layers]
+        dropped = [layer for i, layer in enumerate(stack) if i not in layers]
         handles = [
             layer.register_forward_hook(_return_input, with_kwargs=True) for layer in dropped
         ]
@@ -46,12 +44,12 @@ def bypassed(model: nn.Module, edit: KeepLayers) -> Forward:
     return forward
 
 
-def cut_layers(model: nn.Module, edit: KeepLayers) -> None:
+def cut_layers(model: nn.Module, layers: Sequence[int]) -> None:
     """Shorten the stack, renumber what stays, and shorten the config.
 
     Raises `PlanError` when a layer would not be what the config makes at its new place.
     """
-    layers, (_, stack) = edit.layers, layers_of(model)
+    _, stack = layers_of(model)
     odd_before = [
         _oddities(stack[i], layer) for i, layer in enumerate(layers_of(skeleton(model))[1])
     ]

@@ -1,7 +1,7 @@
 """The edits `low_rank` and `factor_embedding`: a matrix becomes the product of two narrow ones."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -18,12 +18,70 @@ from nlpcompress.surgery.verify import Forward
 
 TIED = "tie_word_embeddings"
 
+Factoring = LowRank | FactorEmbedding
 
-def check_factored(model: nn.Module, edit: LowRank | FactorEmbedding) -> None:
-    """Raises `PlanError` for a weight that is not there, is no matrix, or would not get smaller."""
-    name = _weight_name(model, edit)
-    rank, holders = _rank(edit), _holders(model, name)
-    weight = model.get_parameter(name)
+
+class Factored(NamedTuple):
+    """A weight's factors, and the modules that hold it by their paths."""
+
+    holders: Mapping[str, nn.Module]
+    first: Tensor
+    second: Tensor
+
+
+def factored(model: nn.Module, edits: Sequence[Factoring]) -> list[Factored]:
+    """What each edit makes of its weight; the model is not changed.
+
+    Raises `PlanError` for a weight that is not there, is no matrix, would not get smaller, or is
+    named twice.
+    """
+    names = [_weight_name(model, edit) for edit in edits]
+    twice = [name for place, name in enumerate(names) if name in names[:place]]
+    if twice:
+        raise PlanError(f"'{twice[0]}' is factored twice; one of the edits is enough")
+    checked = [_checked(model, edit, name) for edit, name in zip(edits, names, strict=True)]
+    return [
+        Factored(holders, *truncated_svd(_matrix(holders), _rank(edit)))
+        for edit, holders in zip(edits, checked, strict=True)
+    ]
+
+
+def truncated(model: nn.Module, made: Sequence[Factored]) -> Forward:
+    """A forward pass in which the weights are dense and of their new ranks."""
+
+    def forward(inputs: Mapping[str, Tensor]) -> Any:
+        values = {}
+        for holders, first, second in made:
+            turned = isinstance(next(iter(holders.values())), Conv1D)
+            dense = (second @ first).T if turned else second @ first
+            once = {id(module): path for path, module in holders.items()}
+            values |= dict.fromkeys(_weights(once.values()), dense)
+        return functional_call(model, values, (), dict(inputs), tie_weights=False)
+
+    return forward
+
+
+def factor(model: nn.Module, made: Sequence[Factored]) -> None:
+    """All modules that hold a weight get the same two factors.
+
+    The stock config can no longer say that a decoder is tied to the table of tokens; the record of
+    shared weights does.
+    """
+    table = _embedding(model)
+    for holders, *values in made:
+        trained = next(iter(holders.values())).weight.requires_grad
+        first, second = (nn.Parameter(value, requires_grad=trained) for value in values)
+        for path in holders:
+            put_factors(model, path, first, second)
+    if any(table is module for holders, *_ in made for module in holders.values()):
+        for part in model.modules():
+            if isinstance(part, PreTrainedModel) and hasattr(part.config, TIED):
+                setattr(part.config, TIED, False)
+
+
+def _checked(model: nn.Module, edit: Factoring, name: str) -> dict[str, nn.Module]:
+    """The weight's holders."""
+    holders, weight, rank = _holders(model, name), model.get_parameter(name), _rank(edit)
     others = {n for n, t in named_tensors(model).items() if t is weight} - set(_weights(holders))
     odd = sorted({path for path, module in holders.items() if matrix_of(module) is None} | others)
     if odd:
@@ -39,48 +97,14 @@ def check_factored(model: nn.Module, edit: LowRank | FactorEmbedding) -> None:
             f"{edit.op}: '{name}' ({rows} × {columns}) of rank {rank} would not be smaller; it is "
             f"up to rank {most}"
         )
+    return holders
 
 
-def truncated(model: nn.Module, edit: LowRank | FactorEmbedding) -> Forward:
-    """A forward pass in which the weight is dense and of that rank."""
-
-    def forward(inputs: Mapping[str, Tensor]) -> Any:
-        holders = _holders(model, _weight_name(model, edit))
-        first, second = _factors(holders, _rank(edit))
-        turned = isinstance(next(iter(holders.values())), Conv1D)
-        dense = (second @ first).T if turned else second @ first
-        once = {id(module): path for path, module in holders.items()}
-        values = dict.fromkeys(_weights(once.values()), dense)
-        return functional_call(model, values, (), dict(inputs), tie_weights=False)
-
-    return forward
-
-
-def factor(model: nn.Module, edit: LowRank | FactorEmbedding) -> None:
-    """All modules that hold the weight get the same two factors.
-
-    The stock config can no longer say that a decoder is tied to the table of tokens; the record of
-    shared weights does.
-    """
-    name = _weight_name(model, edit)
-    holders, trained = _holders(model, name), model.get_parameter(name).requires_grad
-    first, second = (
-        nn.Parameter(value, requires_grad=trained) for value in _factors(holders, _rank(edit))
-    )
-    of_tokens = _embedding(model) in holders.values()
-    for path in holders:
-        put_factors(model, path, first, second)
-    if of_tokens:
-        for part in model.modules():
-            if isinstance(part, PreTrainedModel) and hasattr(part.config, TIED):
-                setattr(part.config, TIED, False)
-
-
-def _rank(edit: LowRank | FactorEmbedding) -> int:
+def _rank(edit: Factoring) -> int:
     return edit.rank if isinstance(edit, LowRank) else edit.size
 
 
-def _weight_name(model: nn.Module, edit: LowRank | FactorEmbedding) -> str:
+def _weight_name(model: nn.Module, edit: Factoring) -> str:
     """The weight's name in the modules. Raises `PlanError`."""
     if isinstance(edit, FactorEmbedding):
         return _token_table(model)
@@ -123,7 +147,7 @@ def _weights(paths: Iterable[str]) -> list[str]:
     return [f"{path}.weight" for path in paths]
 
 
-def _factors(holders: Mapping[str, nn.Module], rank: int) -> tuple[Tensor, Tensor]:
+def _matrix(holders: Mapping[str, nn.Module]) -> Tensor:
     matrix = matrix_of(next(iter(holders.values())))
     assert matrix is not None, "was checked"
-    return truncated_svd(matrix, rank)
+    return matrix

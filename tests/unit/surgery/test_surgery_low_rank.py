@@ -19,6 +19,7 @@ from tests.families import FAMILIES
 from tests.unit.surgery.test_surgery_layers import deep_bert
 
 OUTPUT = "bert.encoder.layer.0.output.dense"
+DROP = {"op": "keep_layers", "layers": [0, 1]}
 TEXT = ["bert", "roberta", "distilbert", "electra", "albert", "mpnet", "deberta_v2", "modernbert"]
 TEXT += ["llama", "gpt2", "t5"]
 
@@ -181,8 +182,8 @@ def test_heads_and_neurons_are_cut_before_and_after():
         (low_rank("bert.encoder.layer.0.output.dense.bias", 4), "no matrix"),
         (low_rank(f"{OUTPUT}.weight", 20), "rank 20 would not be smaller; it is up to rank 19"),
         (factor_embedding(21), "it is up to rank 20"),
-        ([*low_rank(f"{OUTPUT}.weight", 4)] * 2, "no matrix"),
-        (factor_embedding(4) * 2, "no dense table of tokens"),
+        (low_rank(f"{OUTPUT}.weight", 4) * 2, "is factored twice"),
+        ([*factor_embedding(4), DROP, *factor_embedding(4)], "no dense table of tokens"),
     ],
 )
 def test_what_cannot_be_factored_is_refused_before_anything_changes(plan, message):
