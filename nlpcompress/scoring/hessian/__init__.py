@@ -1,6 +1,8 @@
 """The Hessian of the loss, block by block: how much it costs to move a block's weights."""
 
+from nlpcompress.scoring.hessian.blocks import blocks_of
 from nlpcompress.scoring.hessian.products import BlockHessians
+from nlpcompress.scoring.hessian.sensitivity import Sensitivity, sensitivities
 from nlpcompress.scoring.hessian.spectrum import (
     Estimate,
     spectral_nodes,
@@ -8,4 +10,13 @@ from nlpcompress.scoring.hessian.spectrum import (
     traces,
 )
 
-__all__ = ["BlockHessians", "Estimate", "spectral_nodes", "top_eigenvalues", "traces"]
+__all__ = [
+    "BlockHessians",
+    "Estimate",
+    "Sensitivity",
+    "blocks_of",
+    "sensitivities",
+    "spectral_nodes",
+    "top_eigenvalues",
+    "traces",
+]

@@ -74,6 +74,15 @@ class BlockHessians:
                     parameter.requires_grad_(True)
             yield
 
+    @torch.no_grad()
+    def loss(self) -> float:
+        """The mean loss over the batches."""
+        own = sum(
+            share * float(self._loss(batch))
+            for batch, share in zip(self._batches, self._shares, strict=True)
+        )
+        return self._total(own)
+
     def gradient_norms(self) -> dict[str, float]:
         """Length of the loss's gradient in each block: small where training has converged."""
         totals: dict[str, Tensor] = {}
@@ -95,12 +104,7 @@ class BlockHessians:
     def _gradients(
         self, batch: Batch, *, create_graph: bool, blocks: Sequence[str] | None = None
     ) -> dict[str, list[Tensor]]:
-        loss = getattr(self._model(**on_device_of(self._model, batch)), "loss", None)
-        if loss is None:
-            raise DataError(
-                f"the model returned no loss for a batch of {', '.join(batch)}; a Hessian needs "
-                "labelled batches"
-            )
+        loss = self._loss(batch)
         names = list(self._parameters) if blocks is None else blocks
         wanted = [parameter for block in names for parameter in self._parameters[block]]
         found = iter(
@@ -109,6 +113,15 @@ class BlockHessians:
             )
         )
         return {block: [next(found) for _ in self._parameters[block]] for block in names}
+
+    def _loss(self, batch: Batch) -> Tensor:
+        loss = getattr(self._model(**on_device_of(self._model, batch)), "loss", None)
+        if loss is None:
+            raise DataError(
+                f"the model returned no loss for a batch of {', '.join(batch)}; a Hessian needs "
+                "labelled batches"
+            )
+        return loss
 
     def _second(
         self, block: str, gradients: Sequence[Tensor], vector: Tensor, *, keep: bool
