@@ -36,7 +36,8 @@ def turn_weights(graph: Any) -> int:
     for weight in list(graph.initializers.values()):
         users = [node for node in weight.consumers() if _turns(node)]
         axes = {tuple(node.attributes["perm"].as_ints()) for node in users}
-        if len(users) < len(weight.uses()) or len(axes) != 1:
+        fixed = not (weight.is_graph_input() or weight.is_graph_output())
+        if not fixed or len(users) < len(weight.uses()) or len(axes) != 1:
             continue
         value = _turned(weight, *axes)
         graph.initializers[value.name] = value

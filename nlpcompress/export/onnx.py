@@ -1,12 +1,13 @@
 """A model as one ONNX file with a free batch size and, for text, a free length."""
 
 import logging
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
-from onnx_ir.passes.common import ClearMetadataAndDocStringPass
+from onnx_ir.passes.common import ClearMetadataAndDocStringPass, DeduplicateInitializersPass
 from torch import Tensor, nn
 from torch.export import Dim
 
@@ -53,6 +54,7 @@ def export_onnx(model: nn.Module, path: str | Path, example_inputs: Mapping[str,
         name_dimensions(program.model.graph, free_dimensions(inputs))
         # What the exporter notes of each node: traces with this machine's paths, 0.1 MB a layer.
         ClearMetadataAndDocStringPass()(program.model)
+        DeduplicateInitializersPass(size_limit=sys.maxsize)(program.model)
         program.save(folder / path.name)
         _check_other_shape(model, OnnxModel(folder / path.name), other_shape(inputs))
         publish(folder, path)
