@@ -61,7 +61,8 @@ class MaskingCollate:
 
     Rows that have `labels` are masked already, see `mask_rows`; they are only padded.
 
-    With `spans` whole words are chosen in spans of one to so many, see `choose_spans`.
+    With `spans` whole words are chosen in spans of one to so many, see `choose_spans`; how a token
+    is shown is still drawn for each on its own, as BERT's and ALBERT's code do.
 
     Raises `DataError` for a batch of nothing but special and unknown tokens.
 

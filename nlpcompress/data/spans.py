@@ -21,19 +21,23 @@ CONTINUES = "##"
 def continuing_pieces(tokenizer: PreTrainedTokenizerBase) -> Tensor:
     """Which ids are pieces that go on with the word before: bool `(V,)`.
 
-    Raises `DataError` for a vocabulary that does not tell.
+    The mark that most pieces bear is the vocabulary's: one of many languages also has the signs ▁,
+    Ġ and ## for themselves. With marks of beginnings, punctuation goes with the word before it, and
+    in byte-level vocabularies the first word of a line too. Raises `DataError` for a vocabulary
+    that does not tell.
     """
     pieces = tokenizer.get_vocab()
-    found = torch.zeros(max(pieces.values()) + 1, dtype=torch.bool)
-    marks = [mark for mark in STARTS if any(piece.startswith(mark) for piece in pieces)]
-    if not marks and not any(piece.startswith(CONTINUES) for piece in pieces):
+    bearing = {m: sum(p.startswith(m) for p in pieces) for m in (CONTINUES, *STARTS)}
+    mark = max(bearing, key=bearing.__getitem__)
+    if not bearing[mark]:
         raise DataError(
             f"the vocabulary of {type(tokenizer).__name__} marks neither where words begin "
             f"({', '.join(STARTS)}) nor where they go on ({CONTINUES}), so there are no whole "
             "words to mask; set data.masking.ngram to 1"
         )
+    found = torch.zeros(max(pieces.values()) + 1, dtype=torch.bool)
     for piece, number in pieces.items():
-        found[number] = not piece.startswith(marks[0]) if marks else piece.startswith(CONTINUES)
+        found[number] = piece.startswith(mark) == (mark == CONTINUES)
     return found
 
 

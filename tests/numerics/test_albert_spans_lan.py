@@ -95,6 +95,23 @@ def test_words_are_told_by_the_marks_of_the_vocabulary(pieces, expected):
     assert found[ids].tolist() == expected
 
 
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        ["play", "##ing", "##ed", "now", "▁"],
+        ["play", "##ing", "##ed", "now", "Ġ", "▁"],
+        ["▁play", "▁now", "ing", "##"],
+        ["Ġplay", "Ġnow", "ing", "##", "▁"],
+    ],
+)
+def test_signs_that_are_marks_of_others_do_not_mislead(pieces):
+    """A WordPiece of many languages has the letter Ġ, others the sign ## for itself."""
+    tokenizer = word_tokenizer(pieces)
+    found = continuing_pieces(tokenizer)[[tokenizer.get_vocab()[piece] for piece in pieces]]
+    goes_on = {"ing", "##ing", "##ed"}
+    assert [p in goes_on for p in pieces[:3]] == found[:3].tolist()
+
+
 def test_a_vocabulary_without_marks_is_refused():
     with pytest.raises(DataError, match=r"data\.masking\.ngram to 1"):
         continuing_pieces(word_tokenizer(["play", "now"]))
