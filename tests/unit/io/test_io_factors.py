@@ -8,14 +8,12 @@ from transformers import (
     AutoModel,
     AutoModelForMaskedLM,
     AutoModelForSequenceClassification,
-    TrainingArguments,
 )
 
 from nlpcompress.io import save_model
 from nlpcompress.models.factors import FactoredEmbedding, ranks
 from nlpcompress.models.weights import body_weights
 from nlpcompress.surgery import apply_plan
-from nlpcompress.training import CompressionTrainer
 from tests.families import FAMILIES
 from tests.unit.surgery.test_surgery_layers import deep_bert
 from tests.unit.surgery.test_surgery_low_rank import factor_embedding, low_rank
@@ -38,6 +36,11 @@ PLANS = {
 }
 
 
+def factored_bert(name):
+    model, inputs = deep_bert()
+    return apply_plan(model, PLANS[name], inputs), inputs
+
+
 def logits(model, inputs):
     with torch.no_grad():
         return model(**inputs)[0]
@@ -50,8 +53,7 @@ def parameters(model):
 @pytest.mark.parametrize("options", [{}, {"device_map": "cpu"}])
 @pytest.mark.parametrize("name", PLANS)
 def test_each_plan_reloads_exactly(name, options, tmp_path):
-    model, inputs = deep_bert()
-    apply_plan(model, PLANS[name], inputs)
+    model, inputs = factored_bert(name)
     folder = save_model(model, tmp_path / "model")
     again, info = AutoModelForSequenceClassification.from_pretrained(
         folder, output_loading_info=True, **options
@@ -111,27 +113,8 @@ def test_the_body_and_another_head_open_too(tmp_path):
         assert torch.equal(logits(opened, inputs), states)
 
 
-def test_a_training_saves_and_resumes_factors(tmp_path):
-    ends = []
-    for resume in (None, str(tmp_path / "run" / "checkpoint-2")):
-        model, inputs = deep_bert()
-        apply_plan(model, PLANS["shared and factored"], inputs)
-        ids = inputs["input_ids"][0]
-        rows = [{"input_ids": ids, "labels": torch.tensor(label)} for label in (0, 1)]
-        args = TrainingArguments(
-            str(tmp_path / "run"), max_steps=4, save_steps=2, learning_rate=1e-2, report_to=[],
-            use_cpu=True, disable_tqdm=True, dataloader_pin_memory=False,
-        )  # fmt: skip
-        trainer = CompressionTrainer(model, args, train_dataset=rows)
-        trainer.train(resume_from_checkpoint=resume)
-        ends.append(trainer.model.state_dict())
-    assert all(torch.equal(ends[0][name], value) for name, value in ends[1].items())
-    assert not torch.equal(ends[0]["bert.embeddings.word_embeddings.first"], torch.zeros(1))
-
-
 def test_half_and_sixteen_bits(tmp_path):
-    model, inputs = deep_bert()
-    apply_plan(model, PLANS["shared and factored"], inputs)
+    model, inputs = factored_bert("shared and factored")
     folder = save_model(model, tmp_path / "model")
     half = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.bfloat16).eval()
     assert {parameter.dtype for parameter in half.parameters()} == {torch.bfloat16}
@@ -139,8 +122,7 @@ def test_half_and_sixteen_bits(tmp_path):
 
 
 def test_the_record_names_the_weight_and_its_rank(tmp_path):
-    model, inputs = deep_bert()
-    apply_plan(model, PLANS["matrices"], inputs)
+    model, _ = factored_bert("matrices")
     config = json.loads((save_model(model, tmp_path / "m") / "config.json").read_text())
     structure = config["quantization_config"]["structure"]
     assert structure == {"factors": {FFN.format(0): 4, FFN.format(3): 7}}

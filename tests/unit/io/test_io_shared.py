@@ -5,18 +5,15 @@ import json
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from transformers import (
     AutoModel,
     AutoModelForMaskedLM,
     AutoModelForSequenceClassification,
-    TrainingArguments,
 )
 
 from nlpcompress.io import save_model
 from nlpcompress.models.layers import layers_of
 from nlpcompress.surgery import apply_plan
-from nlpcompress.training import CompressionTrainer
 from tests.families import FAMILIES
 from tests.unit.surgery.test_surgery_layers import deep_bert
 
@@ -115,26 +112,6 @@ def test_cut_and_shared_in_int8_and_a_bit_mask(tmp_path):
     again = AutoModelForSequenceClassification.from_pretrained(folder).eval()
     assert torch.equal(logits(model, inputs), logits(again, inputs))
     assert parameters(again) == parameters(model)
-
-
-def test_a_training_saves_and_resumes_what_is_shared(tmp_path):
-    ends = []
-    for resume in (None, str(tmp_path / "run" / "checkpoint-2")):
-        model, inputs = shared_bert("apart")
-        ids = inputs["input_ids"][0]
-        rows = [{"input_ids": ids, "labels": torch.tensor(label)} for label in (0, 1)]
-        args = TrainingArguments(
-            str(tmp_path / "run"), max_steps=4, save_steps=2, learning_rate=1e-2, report_to=[],
-            use_cpu=True, disable_tqdm=True, dataloader_pin_memory=False,
-        )  # fmt: skip
-        trainer = CompressionTrainer(model, args, train_dataset=rows)
-        trainer.train(resume_from_checkpoint=resume)
-        ends.append(trainer.model.state_dict())
-        layers = layers_of(trainer.model)[1]
-        assert layers[0].output.dense.weight is layers[3].output.dense.weight
-    assert all(torch.equal(ends[0][name], value) for name, value in ends[1].items())
-    stored = load_file(tmp_path / "run" / "checkpoint-2" / "model.safetensors")
-    assert not any(name.startswith("bert.encoder.layer.3.") for name in stored)
 
 
 def test_an_unshared_model_is_stock(tmp_path):
