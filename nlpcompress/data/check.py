@@ -9,7 +9,8 @@ from nlpcompress.data.table import (
     DATASET_TASKS,
     DATASETS,
     FILE_FORMATS,
-    MASKED_LM,
+    MASKING_TASKS,
+    PRETRAINING,
     TASKS,
 )
 from nlpcompress.errors import DataError
@@ -56,7 +57,12 @@ def _check_keys(config: DataConfig, task: str) -> None:
             f"data.label_column: '{config.label_column}', but the labels of {task} are made from "
             "the text itself; leave it out"
         )
-    if task != MASKED_LM and config.masking is not None:
+    if task not in MASKING_TASKS and config.masking is not None:
         raise DataError(
-            f"data.masking goes with model.task {MASKED_LM}, not with {task}; leave it out"
+            f"data.masking goes with model.task {' or '.join(MASKING_TASKS)}, not with {task}; "
+            "leave it out"
+        )
+    if task == PRETRAINING and config.masking is not None and not config.masking.group:
+        raise DataError(
+            f"data.masking.group: false, but rows of {task} are pairs of segments; leave it out"
         )

@@ -86,11 +86,19 @@ class DataConfig(Config):
         128, ge=2, le=65536, description="tokens a text is cut to, special tokens included"
     )
     train_samples: int | None = Field(
-        None, gt=0, description="use at most this many training rows, drawn with the recipe's seed"
+        None,
+        gt=0,
+        description="use at most this many training rows (documents, where pairs of segments are "
+        "made of them), drawn with the recipe's seed",
     )
     test_samples: int | None = Field(
-        None, gt=0, description="use at most this many test rows, the same ones whatever the seed"
+        None,
+        gt=0,
+        description="use at most this many test rows (or documents), the same ones whatever the "
+        "seed",
     )
     masking: MaskingConfig | None = Field(
-        None, description="for the task masked-lm: which tokens are to be told; left out, 15 %"
+        None,
+        description="for the tasks masked-lm and pretraining: which tokens are to be told; left "
+        "out, 15 %",
     )

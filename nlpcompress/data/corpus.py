@@ -40,6 +40,11 @@ def corpus_rows(
         rows = _blocks(texts, tokenizer, columns=columns, size=room)
     else:
         rows = tokenize(texts, tokenizer, columns=columns, max_length=max_length)
+    return with_tokens(rows, tokenizer)
+
+
+def with_tokens(rows: datasets.Dataset, tokenizer: PreTrainedTokenizerBase) -> datasets.Dataset:
+    """The rows that have an ordinary token. Raises `DataError` when none is left."""
     special = set(tokenizer.all_special_ids)
     found = rows.filter(
         lambda ids: not special.issuperset(ids),
@@ -50,8 +55,8 @@ def corpus_rows(
     )
     if len(found) == 0:
         raise DataError(
-            f"{len(texts)} texts have no token that the tokenizer knows: nothing can be masked; "
-            "check data.text_columns and the tokenizer"
+            f"none of {len(rows)} rows has a token that the tokenizer knows: there is nothing to "
+            "mask; check data.text_columns and the tokenizer"
         )
     return found
 

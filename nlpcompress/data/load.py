@@ -11,7 +11,7 @@ from nlpcompress.data.check import check_source
 from nlpcompress.data.collate import ImageCollate, TextCollate
 from nlpcompress.data.columns import image_column, label_column, splits, text_columns
 from nlpcompress.data.config import DataConfig, MaskingConfig
-from nlpcompress.data.corpus import corpus_rows, count_tokens
+from nlpcompress.data.corpus import corpus_rows, count_tokens, with_tokens
 from nlpcompress.data.labels import class_names, class_numbers, real_numbers
 from nlpcompress.data.masking import (
     MaskingCollate,
@@ -20,13 +20,21 @@ from nlpcompress.data.masking import (
     mask_rows,
     ordinary_tokens,
 )
+from nlpcompress.data.pretraining import PretrainingCollate
 from nlpcompress.data.sentence_order import COLUMNS as PAIR
 from nlpcompress.data.sentence_order import LABELS as ORDERS
 from nlpcompress.data.sentence_order import order_rows
 from nlpcompress.data.source import Source
 from nlpcompress.data.spans import continuing_pieces
 from nlpcompress.data.split import SPLIT_SEED, choose_rows
-from nlpcompress.data.table import DATASETS, HUB, LABELLED_TEXT_TASKS, MASKED_LM, SENTENCE_ORDER
+from nlpcompress.data.table import (
+    DATASETS,
+    HUB,
+    LABELLED_TEXT_TASKS,
+    MASKED_LM,
+    PRETRAINING,
+    SENTENCE_ORDER,
+)
 from nlpcompress.data.task_data import TaskData
 from nlpcompress.data.tokenize import check_tokenizer, tokenize
 from nlpcompress.errors import DataError
@@ -42,14 +50,16 @@ def load_data(
     processor: Processor,
     seed: int = 0,
     rewrite: Rewrite | None = None,
+    order_label: str = "sentence_order_label",
 ) -> TaskData:
     """Read, check and prepare a data set.
 
     `processor` is the model's tokenizer, or its image processor (None: pixels are only scaled to
     0…1). `seed` orders the training rows and draws `train_samples` of them; the test rows never
     depend on it. `rewrite(rows, text columns)` may change the training rows of a text task before
-    they are tokenised, such as `augment`. Nothing is written but the `datasets` library's own cache
-    of files and hub sets. Raises `DataError`.
+    they are tokenised, such as `augment`. Rows for pretraining have their order as `order_label`,
+    as the model's forward calls it (`models.pretraining.order_label`). Nothing is written but the
+    `datasets` library's own cache of files and hub sets. Raises `DataError`.
     """
     check_source(config, task=task)
     if rewrite is not None and task not in LABELLED_TEXT_TASKS:
@@ -61,6 +71,8 @@ def load_data(
         return _corpus(config, processor, seed)
     if task == SENTENCE_ORDER:
         return _sentence_order(config, processor, seed)
+    if task == PRETRAINING:
+        return _pretraining(config, processor, seed, order_label)
     return _texts(config, task=task, tokenizer=processor, seed=seed, rewrite=rewrite)
 
 
@@ -102,6 +114,28 @@ def _texts(
 
 
 def _sentence_order(config: DataConfig, tokenizer: PreTrainedTokenizerBase, seed: int) -> TaskData:
+    train, test = _pairs(config, tokenizer, seed)
+    return TaskData(SENTENCE_ORDER, ORDERS, train, test, TextCollate(tokenizer, torch.int64))
+
+
+def _pretraining(
+    config: DataConfig, tokenizer: PreTrainedTokenizerBase, seed: int, order_label: str
+) -> TaskData:
+    """The pairs of sentence-order, masked as for masked-lm."""
+    ordinary = ordinary_tokens(tokenizer)
+    train, test = (
+        with_tokens(rows.rename_column("labels", order_label), tokenizer)
+        for rows in _pairs(config, tokenizer, seed)
+    )
+    collate, fixed = _maskings(config, train, tokenizer, ordinary)
+    return TaskData(
+        PRETRAINING, (), train, mask_rows(test, fixed), PretrainingCollate(collate, order_label)
+    )
+
+
+def _pairs(
+    config: DataConfig, tokenizer: PreTrainedTokenizerBase, seed: int
+) -> tuple[datasets.Dataset, datasets.Dataset]:
     """Documents are split first, so that no document has pairs in both; `seed` swaps training."""
     source = read_source(config)
     columns = text_columns(source, config)
@@ -118,7 +152,7 @@ def _sentence_order(config: DataConfig, tokenizer: PreTrainedTokenizerBase, seed
         )
         for split, own_seed in zip(documents, (seed, SPLIT_SEED), strict=True)
     )
-    return TaskData(SENTENCE_ORDER, ORDERS, train, test, TextCollate(tokenizer, torch.int64))
+    return train, test
 
 
 def _corpus(config: DataConfig, tokenizer: PreTrainedTokenizerBase, seed: int) -> TaskData:
@@ -136,15 +170,24 @@ def _corpus(config: DataConfig, tokenizer: PreTrainedTokenizerBase, seed: int) -
         )
         for split in _selected(texts, choose_rows(source, config, seed))
     )
-    counts = count_tokens(train, len(ordinary))
+    collate, fixed = _maskings(config, train, tokenizer, ordinary)
+    return TaskData(MASKED_LM, (), train, mask_rows(test, fixed), collate)
+
+
+def _maskings(
+    config: DataConfig,
+    train: datasets.Dataset,
+    tokenizer: PreTrainedTokenizerBase,
+    ordinary: torch.Tensor,
+) -> tuple[MaskingCollate, MaskingCollate]:
+    """What masks training rows, and what masks test rows, without spans and smoothing."""
+    masking, counts = config.masking or MaskingConfig(), count_tokens(train, len(ordinary))
     chances, alike = (
         choice_chances(counts, ordinary, probability=masking.probability, smoothing=smoothing)
         for smoothing in (masking.smoothing, 0.0)
     )
-    collate = MaskingCollate(tokenizer, chances, spans=_spans(masking, tokenizer))
-    return TaskData(
-        MASKED_LM, (), train, mask_rows(test, MaskingCollate(tokenizer, alike)), collate
-    )
+    spans = _spans(masking, tokenizer)
+    return MaskingCollate(tokenizer, chances, spans=spans), MaskingCollate(tokenizer, alike)
 
 
 def _spans(masking: MaskingConfig, tokenizer: PreTrainedTokenizerBase) -> Spans | None:

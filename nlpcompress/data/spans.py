@@ -84,8 +84,9 @@ def choose_spans(
 def _words(ordinary: Tensor, continues: Tensor) -> list[tuple[int, int]]:
     """First token of each word and the one behind its last."""
     words: list[tuple[int, int]] = []
+    joined = continues.tolist()
     for place in ordinary.nonzero()[:, 0].tolist():
-        goes_on = bool(continues[place]) and words and words[-1][1] == place
+        goes_on = joined[place] and words and words[-1][1] == place
         words[-1:] = [(words[-1][0], place + 1)] if goes_on else [*words[-1:], (place, place + 1)]
     return words
 

@@ -24,9 +24,10 @@ HUB = Registry("hub", {"hub": "nlpcompress.data.hub:read_hub"})
 
 FILE_FORMATS = ("csv", "tsv", "json", "parquet")
 
-MASKED_LM, SENTENCE_ORDER = "masked-lm", "sentence-order"
-CORPUS_TASKS = (MASKED_LM, SENTENCE_ORDER)
+MASKED_LM, SENTENCE_ORDER, PRETRAINING = "masked-lm", "sentence-order", "pretraining"
+CORPUS_TASKS = (MASKED_LM, SENTENCE_ORDER, PRETRAINING)
 """Tasks that make their labels out of plain text."""
+MASKING_TASKS = (MASKED_LM, PRETRAINING)
 LABELLED_TEXT_TASKS = ("text-classification", "text-regression")
 TASKS = (*LABELLED_TEXT_TASKS, "image-classification", *CORPUS_TASKS)
 

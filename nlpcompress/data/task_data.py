@@ -17,8 +17,8 @@ class TaskData:
     Rows hold `labels` and, for text, the tokenizer's outputs, or, for pictures, raw pixels under
     `pixel_values` (that name, because Trainer drops columns the model does not take); `collate`
     pads, masks, or scales and normalises. `labels` are the classes in the order of their numbers;
-    for a regression the name of the one number; none for masked-lm, whose training rows get their
-    `labels` when they are collated.
+    for a regression the name of the one number; none for masked-lm and pretraining, whose training
+    rows get their `labels` when they are collated.
     """
 
     task: str

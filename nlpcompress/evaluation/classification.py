@@ -12,6 +12,11 @@ def accuracy(predictions: np.ndarray, labels: np.ndarray) -> float:
     return float(np.mean(predicted_classes(predictions, labels) == labels))
 
 
+def order_accuracy(predictions: np.ndarray, labels: np.ndarray) -> float:
+    """Share of pairs of segments told to be in order (0) or swapped (1), as they are."""
+    return float(np.mean(_of_two(predictions, labels, "order_accuracy") == labels))
+
+
 def balanced_accuracy(predictions: np.ndarray, labels: np.ndarray) -> float:
     """Mean over the classes that occur of the share found of each."""
     predicted = predicted_classes(predictions, labels)

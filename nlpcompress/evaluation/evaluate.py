@@ -11,11 +11,13 @@ from transformers import EvalPrediction
 
 from nlpcompress.core.modes import eval_mode
 from nlpcompress.errors import DataError
+from nlpcompress.evaluation.heads import ORDER, TOKENS, Answers, both, of_head
 from nlpcompress.evaluation.metrics import load_metrics
 from nlpcompress.evaluation.tally import Tally, tally_of
+from nlpcompress.models.pretraining import ORDER_LABELS, order_logits, token_logits
 
 Batch = dict[str, torch.Tensor]
-Predict = Callable[[Batch], np.ndarray]
+Predict = Callable[[Batch], Answers]
 
 
 def evaluate(
@@ -29,16 +31,16 @@ def evaluate(
     """Each metric's value over the whole data set, and `samples`, the number of its rows.
 
     `predict` is given batches without labels, in the order of the rows, and returns logits `(B, C)`
-    or `(B, 1)`, or those of tokens, `(B, T, V)`: of these no more than a batch is held. Raises
-    `DataError` (empty set, no labels, NaN) and `UnknownNameError`, the latter before anything is
-    predicted.
+    or `(B, 1)`, or those of tokens, `(B, T, V)`: of these no more than a batch is held. Where
+    batches also have a label of pairs, it returns both, `{"tokens": (B, T, V), "order": (B, 2)}`,
+    and each metric sees its own. Raises `DataError` (empty set, no labels, NaN) and
+    `UnknownNameError`, the latter before anything is predicted.
     """
     tallies = _tallies(metrics)
     if len(dataset) == 0:
         raise DataError("the data set to evaluate on has no rows; at least one is needed")
     for predictions, labels in _predicted(predict, dataset, collate, batch_size=batch_size):
-        for tally in tallies.values():
-            tally.add(predictions, labels)
+        _add(tallies, predictions, labels)
     return {**_values(tallies), "samples": len(dataset)}
 
 
@@ -49,7 +51,7 @@ def predict_all(
     *,
     batch_size: int = 32,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Predictions `(N, …)` and labels `(N,)` of every row, in order.
+    """Predictions `(N, …)` and labels `(N,)` of every row, in order, of a model with one head.
 
     Raises `DataError` when rows have no labels.
     """
@@ -59,17 +61,19 @@ def predict_all(
 
 
 def torch_predictor(model: nn.Module) -> Predict:
-    """`predict(batch)` → logits float32 on the CPU, of a model that returns `.logits`.
+    """`predict(batch)` → logits float32 on the CPU, of a model that returns `.logits`, or those of
+    both heads of a model for pretraining, as `evaluate` has them.
 
     Runs on the model's device, in eval mode, without gradients; train or eval mode is put back
     after each batch.
     """
 
-    def predict(batch: Batch) -> np.ndarray:
+    def predict(batch: Batch) -> Answers:
         device = next(model.parameters()).device
         with eval_mode(model), torch.no_grad():
-            logits = model(**{name: tensor.to(device) for name, tensor in batch.items()}).logits
-        return logits.float().cpu().numpy()
+            outputs = model(**{name: tensor.to(device) for name, tensor in batch.items()})
+        tokens, order = token_logits(outputs), order_logits(outputs)
+        return _array(tokens) if order is None else {TOKENS: _array(tokens), ORDER: _array(order)}
 
     return predict
 
@@ -78,15 +82,19 @@ def compute_metrics_for(names: Sequence[str]) -> Callable[..., dict[str, float]]
     """`compute_metrics` for a Trainer; names are checked now, not after an epoch.
 
     With `batch_eval_metrics=True` in its arguments a Trainer holds no more than a batch of logits:
-    use it for metrics of tokens. Raises as `load_metrics` does.
+    use it for metrics of tokens. Labels that are several are those of a model for pretraining.
+    Raises as `load_metrics` does.
     """
     tallies = _tallies(names)
 
     def compute(prediction: EvalPrediction, compute_result: bool = True) -> dict[str, float]:
-        outputs = prediction.predictions
-        logits = _array(outputs[0] if isinstance(outputs, tuple) else outputs)
-        for tally in tallies.values():
-            tally.add(logits, _array(prediction.label_ids))
+        outputs, labels = prediction.predictions, prediction.label_ids
+        if isinstance(labels, tuple):
+            answers, truth = (_arrays(both(values)) for values in (outputs, labels))
+        else:
+            answers = _array(outputs[0] if isinstance(outputs, tuple) else outputs)
+            truth = _array(labels)
+        _add(tallies, answers, truth)
         if not compute_result:
             return {}
         whole = dict(tallies)
@@ -100,6 +108,11 @@ def _tallies(names: Sequence[str]) -> dict[str, Tally]:
     return {name: tally_of(metric) for name, metric in load_metrics(names).items()}
 
 
+def _add(tallies: Mapping[str, Tally], predictions: Answers, labels: Answers) -> None:
+    for name, tally in tallies.items():
+        tally.add(of_head(name, predictions), of_head(name, labels))
+
+
 def _values(tallies: Mapping[str, Tally]) -> dict[str, float]:
     return {name: tally.value() for name, tally in tallies.items()}
 
@@ -110,7 +123,7 @@ def _predicted(
     collate: Callable[[list[dict[str, Any]]], Batch],
     *,
     batch_size: int,
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+) -> Iterator[tuple[Any, Any]]:
     """Predictions and labels, batch by batch."""
     for start in range(0, len(dataset), batch_size):
         rows = dataset.select(range(start, min(start + batch_size, len(dataset))))
@@ -120,8 +133,21 @@ def _predicted(
                 "rows have no 'labels' to evaluate against (columns: "
                 f"{', '.join(dataset.column_names)})"
             )
-        labels = batch.pop("labels").numpy()
-        yield np.asarray(predict(batch)), labels
+        labels = _taken_labels(batch)
+        predictions = predict(batch)
+        several = isinstance(predictions, Mapping)
+        yield (_arrays(predictions) if several else np.asarray(predictions)), labels
+
+
+def _taken_labels(batch: Batch) -> Answers:
+    """The labels, which are no longer in the batch then: one array, or those of both heads."""
+    labels = batch.pop("labels").numpy()
+    order = [batch.pop(name).numpy() for name in ORDER_LABELS.values() if name in batch]
+    return {TOKENS: labels, ORDER: order[0]} if order else labels
+
+
+def _arrays(values: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    return {name: _array(value) for name, value in values.items()}
 
 
 def _array(values: Any) -> np.ndarray:

@@ -25,6 +25,7 @@ METRICS = Registry(
         "masked_accuracy": "nlpcompress.evaluation.masked:masked_accuracy",
         "masked_loss": "nlpcompress.evaluation.masked:masked_loss",
         "perplexity": "nlpcompress.evaluation.masked:perplexity",
+        "order_accuracy": "nlpcompress.evaluation.classification:order_accuracy",
     },
 )
 SMALLER_IS_BETTER = frozenset({"mse", "mae", "masked_loss", "perplexity"})
@@ -39,6 +40,7 @@ DEFAULT_METRICS = {
     "text-regression": ("pearson", "spearman", "mse"),
     "masked-lm": ("masked_accuracy", "masked_loss"),
     "sentence-order": ("accuracy",),
+    "pretraining": ("masked_accuracy", "masked_loss", "order_accuracy"),
 }
 
 

@@ -9,6 +9,7 @@ import transformers
 from transformers import PretrainedConfig, PreTrainedModel
 
 from nlpcompress.errors import DataError
+from nlpcompress.models.pretraining import PRETRAINING, order_label
 from nlpcompress.models.tasks import Task, task_named
 
 
@@ -29,10 +30,13 @@ def load_model(model_id: str, *, task: str, labels: Sequence[str] = ()) -> PreTr
     for `labels`.
 
     `labels` are the classes in the order of the head's outputs; none for tasks without classes.
-    Raises `UnknownNameError` for an unknown task, `DataError` when a trained head has other labels.
+    Raises `UnknownNameError` for an unknown task, `DataError` when a trained head has other labels,
+    `ConfigError` for pretraining of a model without those heads.
     """
     entry, folder = task_named(task), resolve(model_id)
     config = transformers.AutoConfig.from_pretrained(folder)
+    if task == PRETRAINING:
+        order_label(config.model_type)
     if entry.labelled:
         _set_labels(config, entry, tuple(labels), model_id)
     if entry.problem_type:

@@ -14,6 +14,7 @@ from transformers import (
 
 from nlpcompress.core.nearest import nearest
 from nlpcompress.errors import ConfigError
+from nlpcompress.models.pretraining import PRETRAINING, order_label
 from nlpcompress.models.tasks import Task, task_named
 
 SPECIAL = {
@@ -44,8 +45,13 @@ def random_model(
 
 
 def from_config(config: PretrainedConfig, *, task: str, labels: Sequence[str]) -> PreTrainedModel:
-    """A model of that config with the task's head and random weights, in eval mode."""
+    """A model of that config with the task's head and random weights, in eval mode.
+
+    Raises `ConfigError` for pretraining of a model without those heads.
+    """
     entry = task_named(task)
+    if task == PRETRAINING:
+        order_label(config.model_type)
     _set_head(config, entry, labels)
     return getattr(transformers, entry.auto_class).from_config(config).eval()
 

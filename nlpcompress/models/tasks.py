@@ -35,6 +35,7 @@ TASKS: dict[str, Task] = {
     "token-classification": Task("AutoModelForTokenClassification", labelled=True),
     "question-answering": Task("AutoModelForQuestionAnswering"),
     "masked-lm": Task("AutoModelForMaskedLM"),
+    "pretraining": Task("AutoModelForPreTraining"),
     "causal-lm": Task("AutoModelForCausalLM"),
     "text2text-generation": Task("AutoModelForSeq2SeqLM"),
     "feature-extraction": Task("AutoModel"),

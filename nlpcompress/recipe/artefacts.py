@@ -1,18 +1,13 @@
 """The models that a run leaves to be measured: which file each row of the report speaks of."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from torch import Tensor
-
-from nlpcompress.evaluation.evaluate import torch_predictor
+from nlpcompress.evaluation.evaluate import Predict, torch_predictor
 from nlpcompress.export import OnnxModel
 from nlpcompress.io.load import load_model_folder
 from nlpcompress.recipe.exporting import FLOAT, INT8
-
-Predict = Callable[[dict[str, Tensor]], np.ndarray]
 
 
 @dataclass(frozen=True)

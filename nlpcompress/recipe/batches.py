@@ -7,16 +7,17 @@ from torch import Tensor
 
 from nlpcompress.data.task_data import TaskData
 from nlpcompress.export.inputs import resized
+from nlpcompress.models.pretraining import ORDER_LABELS
 from nlpcompress.recipe.schema import BenchConfig
 
 Batch = dict[str, Tensor]
-LABELS = "labels"
+LABELS = frozenset({"labels", *ORDER_LABELS.values()})
 
 
 def first_batch(data: TaskData, rows: int = 2) -> Batch:
     """The first test rows, without labels: every input that the processor makes is there."""
     chosen = data.test.select(range(min(rows, len(data.test))))
-    return {name: value for name, value in data.collate(list(chosen)).items() if name != LABELS}
+    return {name: value for name, value in data.collate(list(chosen)).items() if name not in LABELS}
 
 
 def test_batches(data: TaskData, *, batch_size: int, limit: int) -> Iterator[Batch]:
@@ -24,7 +25,7 @@ def test_batches(data: TaskData, *, batch_size: int, limit: int) -> Iterator[Bat
     rows = min(limit, len(data.test))
     for start in range(0, rows, batch_size):
         chosen = data.test.select(range(start, min(start + batch_size, rows)))
-        yield {n: value for n, value in data.collate(list(chosen)).items() if n != LABELS}
+        yield {n: value for n, value in data.collate(list(chosen)).items() if n not in LABELS}
 
 
 def bench_batches(data: TaskData, bench: BenchConfig) -> Iterator[Batch]:

@@ -8,8 +8,10 @@ from nlpcompress.data.check import check_source
 from nlpcompress.data.config import DataConfig
 from nlpcompress.data.table import LABELLED_TEXT_TASKS
 from nlpcompress.errors import ConfigError, NlpCompressError
+from nlpcompress.evaluation.heads import HEADS
 from nlpcompress.evaluation.metrics import LIBRARIES, METRICS
 from nlpcompress.methods.table import METHODS
+from nlpcompress.models.pretraining import PRETRAINING, order_label
 from nlpcompress.models.random import random_config
 from nlpcompress.models.tasks import TASKS, task_named
 from nlpcompress.recipe.roles import cuts
@@ -19,6 +21,8 @@ from nlpcompress.recipe.train_keys import GROUP_BY_LENGTH, train_problems
 Values = Mapping[str, Any]
 COPIES = ("augment", "replace_tokens")
 """Keys of a stage that trains on copies of its texts."""
+READING_LOGITS = ("at_init",)
+"""Methods that score by logits, beside those that say so by what they need."""
 
 
 def meaning_problems(recipe: Values) -> list[str]:
@@ -30,6 +34,7 @@ def meaning_problems(recipe: Values) -> list[str]:
         *_export(_block(recipe, "export")),
         *_stages(recipe.get("stages")),
         *_for_the_task(recipe),
+        *_for_pretraining(recipe),
     ]
 
 
@@ -113,6 +118,38 @@ def _for_the_task(recipe: Values) -> Iterator[str]:
                 yield from _copies(stage, task, f"stages.{position}.{key}")
         if isinstance(augment := stage.get("augment"), Mapping):
             yield from _augment(augment, stage, f"stages.{position}")
+
+
+def _for_pretraining(recipe: Values) -> Iterator[str]:
+    """Its models have two heads, and what reads one answer or one label an example cannot."""
+    model = _block(recipe, "model")
+    if model.get("task") != PRETRAINING:
+        return
+    kind = _block(model, "config").get("model_type")
+    if model.get("id") == RANDOM and isinstance(kind, str):
+        yield from _caught(lambda: order_label(kind), "model.config.model_type")
+    if _block(recipe, "export").get("onnx", False):
+        yield (
+            f"export.onnx: {PRETRAINING} has two heads, which no runtime serves; leave it out, and "
+            "export a model that started from this one for its own task"
+        )
+    for metric in _block(recipe, "evaluate").get("metrics") or ():
+        if metric in METRICS and metric not in HEADS:
+            yield f"evaluate.metrics: {metric} is of neither head; allowed: {', '.join(HEADS)}"
+    for position, stage in _mappings(recipe.get("stages")):
+        for method in (stage, *(other for _, other in _mappings(stage.get("also")))):
+            yield from _of_one_head(method.get("method"), f"stages.{position}")
+
+
+def _of_one_head(name: object, where: str) -> Iterator[str]:
+    method = METHODS.load(name) if name in METHODS else None
+    if method is not None and (
+        method.needs_teacher or method.needs_batches or name in READING_LOGITS
+    ):
+        yield (
+            f"{where}: {name} reads the answers of one head, and {PRETRAINING} has two; use the "
+            "task masked-lm or sentence-order in a recipe of its own"
+        )
 
 
 def _copies(stage: Values, task: object, where: str) -> Iterator[str]:

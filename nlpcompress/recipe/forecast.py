@@ -21,13 +21,12 @@ from nlpcompress.core.edits import (
 )
 from nlpcompress.core.method import Context, Method, Progress
 from nlpcompress.core.plan import Plan
-from nlpcompress.data.load import load_data
 from nlpcompress.data.task_data import TaskData
 from nlpcompress.methods.table import make_method
 from nlpcompress.models.albert import as_albert
 from nlpcompress.models.examples import example_inputs
 from nlpcompress.recipe.schema import Recipe, StageConfig
-from nlpcompress.recipe.source import skeleton, start_processor
+from nlpcompress.recipe.source import recipe_data, skeleton, start_processor
 from nlpcompress.surgery.apply import apply_plan
 
 logger = logging.getLogger(__name__)
@@ -53,7 +52,7 @@ def forecast(recipe: Recipe) -> list[Forecast]:
     would raise for its model and its data.
     """
     processor = start_processor(recipe.model)
-    data = load_data(recipe.data, task=recipe.model.task, processor=processor, seed=recipe.seed)
+    data = recipe_data(recipe, processor)
     transformers.set_seed(recipe.seed)
     model = skeleton(recipe.model, labels=data.labels)
     rows = f"{len(data.train)} training rows, {len(data.test)} test rows, {len(data.labels)} labels"

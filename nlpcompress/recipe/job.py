@@ -11,13 +11,12 @@ from accelerate import PartialState
 from transformers import PreTrainedModel
 
 import nlpcompress
-from nlpcompress.data.load import load_data
 from nlpcompress.data.task_data import TaskData
 from nlpcompress.io.load import load_model_folder
 from nlpcompress.recipe.fingerprint import file_hashes
 from nlpcompress.recipe.roles import first_cut
 from nlpcompress.recipe.schema import Recipe
-from nlpcompress.recipe.source import start_processor
+from nlpcompress.recipe.source import recipe_data, start_processor
 from nlpcompress.recipe.workspace import PARTS, Part, Workspace
 
 logger = logging.getLogger(__name__)
@@ -41,13 +40,8 @@ class Job:
 
     @cached_property
     def data(self) -> TaskData:
-        """Both splits. Raises `DataError`."""
-        return load_data(
-            self.recipe.data,
-            task=self.recipe.model.task,
-            processor=self.processor,
-            seed=self.recipe.seed,
-        )
+        """Both splits. Raises as `recipe_data` does."""
+        return recipe_data(self.recipe, self.processor)
 
     @property
     def last(self) -> int:

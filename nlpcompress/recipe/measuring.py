@@ -4,12 +4,12 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-import numpy as np
 from torch import Tensor
 from tqdm.auto import tqdm
 
 from nlpcompress.bench.latency import Timing, measure_latency, shape_name
 from nlpcompress.evaluation.evaluate import evaluate
+from nlpcompress.evaluation.heads import Answers
 from nlpcompress.recipe.artefacts import Artefact, Predict
 from nlpcompress.recipe.batches import bench_batches
 from nlpcompress.recipe.job import Job
@@ -54,9 +54,9 @@ def _counted(predict: Predict, rows: int, name: str) -> Iterator[Predict]:
     """The same function with a progress bar over the rows, where there is a terminal to see it."""
     with tqdm(total=rows, desc=f"Measuring {name}", disable=None, leave=False) as bar:
 
-        def counting(batch: dict[str, Tensor]) -> np.ndarray:
+        def counting(batch: dict[str, Tensor]) -> Answers:
             result = predict(batch)
-            bar.update(len(result))
+            bar.update(len(next(iter(batch.values()))))
             return result
 
         yield counting

@@ -11,11 +11,14 @@ from transformers import PretrainedConfig, PreTrainedModel
 
 from nlpcompress.data.augmentation.config import AugmentConfig
 from nlpcompress.data.augmentation.word_model import WordModel
+from nlpcompress.data.load import load_data
 from nlpcompress.data.synthetic import VOCABULARY
 from nlpcompress.data.table import MASKED_LM
+from nlpcompress.data.task_data import TaskData
 from nlpcompress.errors import ConfigError
 from nlpcompress.models.ensemble import Ensemble
 from nlpcompress.models.load import has_head, load_model, load_processor, resolve
+from nlpcompress.models.pretraining import PRETRAINING, order_label
 from nlpcompress.models.random import from_config, random_config, random_model, word_tokenizer
 from nlpcompress.models.tasks import task_named
 from nlpcompress.recipe.schema import RANDOM, ModelConfig, Recipe
@@ -50,6 +53,17 @@ def start_model(model: ModelConfig, *, labels: Sequence[str], seed: int) -> PreT
     return _found(
         lambda: load_model(model.id, task=model.task, labels=labels), model.id, "model.id"
     )
+
+
+def recipe_data(recipe: Recipe, processor: Any) -> TaskData:
+    """Both splits, with labels as the start model's `forward` calls them.
+
+    Raises `DataError`, and `ConfigError` when the model has not the heads for pretraining.
+    """
+    task, names = recipe.model.task, {}
+    if task == PRETRAINING:
+        names = {"order_label": order_label(_config(recipe.model).model_type)}
+    return load_data(recipe.data, task=task, processor=processor, seed=recipe.seed, **names)
 
 
 def skeleton(model: ModelConfig, *, labels: Sequence[str]) -> PreTrainedModel:

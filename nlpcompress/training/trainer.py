@@ -36,6 +36,7 @@ from nlpcompress.training.objectives import (
     collect_objectives,
     weighted_sum,
 )
+from nlpcompress.training.order_objective import ORDER, split_order
 from nlpcompress.training.rounds import RoundFolders, TrainingRounds, method_of_rounds
 from nlpcompress.training.safe_checkpoints import SafeCheckpointTrainer
 from nlpcompress.training.shares import KEY, add_shares, shared
@@ -94,7 +95,9 @@ class CompressionTrainer(SafeCheckpointTrainer):
     @cached_property
     def objectives(self) -> tuple[Objective, ...]:
         """The terms of the training loss."""
-        return collect_objectives(self.methods, self.gates, self.context())
+        found = collect_objectives(self.methods, self.gates, self.context())
+        models_own = self.compute_loss_func is None and self.label_smoother is None
+        return split_order(found, self.label_names) if models_own else found
 
     def context(self, example_inputs: Mapping[str, Tensor] | None = None) -> Any:
         """What the methods see: training batches of the student's inputs, and the teacher."""
@@ -299,7 +302,7 @@ class CompressionTrainer(SafeCheckpointTrainer):
 
     def _has_loss(self, objective: Objective, inputs: Mapping[str, Any]) -> bool:
         """False for a task loss that weighs nothing and has no labels. Raises `DataError`."""
-        if objective.name != TASK or self._labelled(inputs):
+        if objective.name not in (TASK, ORDER) or self._labelled(inputs):
             return True
         if objective.weight > 0:
             raise DataError(

@@ -44,7 +44,7 @@ TEXT = "text-classification"
         (
             {"name": "bbc-news", "masking": {}},
             TEXT,
-            "data.masking goes with model.task masked-lm, not with text-classification",
+            "model.task masked-lm or pretraining, not with text-classification; leave it out",
         ),
         (
             {"name": "bbc-news", "label_column": "section"},

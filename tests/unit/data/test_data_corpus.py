@@ -124,7 +124,7 @@ def test_the_ends_are_found_by_asking(tokenizer):
 def test_what_leaves_nothing_to_mask_is_refused():
     unknown = datasets.Dataset.from_dict({"text": ["xyz", ""]})
     for group in (True, False):
-        with pytest.raises(DataError, match="2 texts have no token that the tokenizer knows"):
+        with pytest.raises(DataError, match="rows has a token that the tokenizer knows"):
             corpus_rows(unknown, bert(), columns=("text",), max_length=8, group=group)
     with pytest.raises(DataError, match="max_length is 2, and 2 special tokens leave no room"):
         grouped(bert(), 2)

