@@ -53,13 +53,14 @@ def test_pairs_are_those_of_sentence_order_and_masked_besides(corpus, tokenizer,
 
 def test_test_rows_are_the_same_whatever_seed_batch_and_spans(corpus, tokenizer):
     spans = corpus.model_copy(update={"masking": MaskingConfig(ngram=3)})
-    first, second = (
+    first, *others = (
         load_data(config, task="pretraining", processor=tokenizer, seed=seed)
-        for config, seed in ((corpus, 0), (spans, 1))
+        for seed, config in enumerate((corpus, spans, corpus, spans, corpus, spans))
     )
-    assert first.test["input_ids"] == second.test["input_ids"]
-    assert first.test["labels"] == second.test["labels"]
-    assert first.train["sentence_order_label"] != second.train["sentence_order_label"]
+    for other in others:
+        for column in ("input_ids", "labels", "sentence_order_label"):
+            assert first.test[column] == other.test[column]
+        assert first.train["sentence_order_label"] != other.train["sentence_order_label"]
     alone = first.collate([first.test[1]])["labels"][0]
     together = first.collate([first.test[0], first.test[1]])["labels"][1]
     assert alone.equal(together[: len(alone)])

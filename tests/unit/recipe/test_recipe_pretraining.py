@@ -9,8 +9,11 @@ from nlpcompress import run_recipe
 from nlpcompress.errors import ConfigError
 from nlpcompress.io import card
 from nlpcompress.models.load import load_model
+from nlpcompress.models.pretraining import order_label
 from nlpcompress.models.random import random_config
+from nlpcompress.recipe import batches
 from nlpcompress.recipe.load import parse_recipe
+from nlpcompress.recipe.source import recipe_data, start_processor
 
 SHAPE = {
     "hidden_size": 32,
@@ -80,6 +83,20 @@ def corpus(tmp_path):
     path = tmp_path / "corpus.csv"
     path.write_text("text\n" + f'"{text}"\n' * 12)
     return {"name": "csv", "files": {"train": str(path)}, "max_length": 24}
+
+
+@pytest.mark.parametrize("kind", ["albert", "bert"])
+def test_batches_that_are_timed_hold_no_label(corpus, kind):
+    made = parse_recipe(recipe(kind, data=corpus))
+    data = recipe_data(made, start_processor(made.model))
+    assert order_label(kind) in data.test.column_names
+    made_batches = [
+        batches.first_batch(data),
+        *batches.bench_batches(data, made.bench),
+        *batches.test_batches(data, batch_size=2, limit=4),
+    ]
+    for batch in made_batches:
+        assert set(batch) - {"token_type_ids"} == {"input_ids", "attention_mask"}
 
 
 @pytest.mark.parametrize("kind", ["albert", "bert"])
