@@ -4,9 +4,13 @@
     python scripts/reproduce_sentence_order.py --out out/sentence-order --report
 
 A cell is a recipe: a trained encoder is fine-tuned on pairs of segments of BBC news. Half of the
-test pairs are swapped, so chance is 0.5. News agencies repeat themselves: some test documents hold
-segments of training documents word for word, so accuracy is told for the other pairs too, and
-beside it that of a rule without a model, the shorter segment is the later one.
+test pairs are swapped, so chance is 0.5.
+
+Read the column of later pairs. A document begins with its title, which tells the order of its first
+pair: a model that knows titles and nothing of order is right there and at chance elsewhere. News
+repeat themselves too: some test documents hold segments of training documents word for word, so
+later pairs are those without. Beside them stands a rule without a model: the shorter segment is the
+later one. ± is the standard error of as many independent pairs.
 """
 
 import argparse
@@ -21,8 +25,11 @@ import numpy as np
 from cells import Result, parser_of, run_cells, spread
 
 from nlpcompress import run_recipe
+from nlpcompress.data.columns import text_columns
 from nlpcompress.data.config import DataConfig
-from nlpcompress.data.load import load_data
+from nlpcompress.data.load import load_data, read_source
+from nlpcompress.data.sentence_order import room_of_segment, segment_pairs
+from nlpcompress.data.split import choose_rows
 from nlpcompress.data.task_data import TaskData
 from nlpcompress.evaluation.evaluate import predict_all, torch_predictor
 from nlpcompress.io.load import load_model_folder
@@ -67,13 +74,11 @@ def run(cell: Cell, arguments: argparse.Namespace) -> Result:
     made = recipe(cell, arguments)
     run_recipe(parse_recipe(made), out)
     shutil.rmtree(out / PARTS, ignore_errors=True)
+    config = DataConfig.parse(made["data"])
     data = load_data(
-        DataConfig.parse(made["data"]),
-        task=TASK,
-        processor=load_processor(str(out), task=TASK),
-        seed=cell.seed,
+        config, task=TASK, processor=load_processor(str(out), task=TASK), seed=cell.seed
     )
-    return {**cell._asdict(), "steps": arguments.steps, **scores(out, data)}
+    return {**cell._asdict(), "steps": arguments.steps, **scores(out, config, data)}
 
 
 def recipe(cell: Cell, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -97,18 +102,35 @@ def recipe(cell: Cell, arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def scores(folder: Path, data: TaskData) -> Result:
-    """Of all test pairs, and of those without a segment that training has word for word."""
+def scores(folder: Path, config: DataConfig, data: TaskData) -> Result:
+    """Of all test pairs, of each document's first, and of the later ones that training has not."""
     model = load_model_folder(folder)
     logits, labels = predict_all(torch_predictor(model), data.test, data.collate)
-    right, unseen = logits.argmax(1) == labels, unseen_pairs(data)
+    right, first = logits.argmax(1) == labels, first_pairs(config, data)
+    later = ~first & unseen_pairs(data)
     return {
         "accuracy": float(right.mean()),
         "pairs": len(right),
-        "accuracy_unseen": float(right[unseen].mean()),
-        "pairs_unseen": int(unseen.sum()),
-        "shorter_is_later": length_rule(data),
+        "accuracy_first": float(right[first].mean()),
+        "pairs_first": int(first.sum()),
+        "accuracy_later": float(right[later].mean()),
+        "pairs_later": int(later.sum()),
+        "shorter_is_later": float(length_rule(data)[later].mean()),
     }
+
+
+def first_pairs(config: DataConfig, data: TaskData) -> np.ndarray:
+    """Which test pairs begin a document: bool `(N,)`."""
+    source = read_source(config)
+    (column,) = text_columns(source, config)
+    _, rows = choose_rows(source, config, seed=0)
+    tokenizer = data.collate.tokenizer
+    room = room_of_segment(tokenizer, config.max_length)
+    texts = (source.train if source.test is None else source.test).select(rows)[column]
+    counts = [sum(1 for _ in segment_pairs(text, tokenizer, room)) for text in texts]
+    found = np.array([place == 0 for count in counts for place in range(count)])
+    assert len(found) == len(data.test), "pairs are made document by document"
+    return found
 
 
 def unseen_pairs(data: TaskData) -> np.ndarray:
@@ -117,13 +139,13 @@ def unseen_pairs(data: TaskData) -> np.ndarray:
     return np.array([known.isdisjoint(pair) for pair in segments(data.test, data)])
 
 
-def length_rule(data: TaskData) -> float:
-    """Accuracy of calling a test pair swapped when its first segment is the shorter one."""
+def length_rule(data: TaskData) -> np.ndarray:
+    """How right it is to call a pair swapped whose first segment is the shorter: `(N,)`, 0 to 1."""
     lengths = np.array([[len(part) for part in pair] for pair in segments(data.test, data)])
     labels = np.array(data.test["labels"])
     guesses = np.where(lengths[:, 0] < lengths[:, 1], 1.0, 0.0)
     guesses[lengths[:, 0] == lengths[:, 1]] = 0.5
-    return float((1 - np.abs(guesses - labels)).mean())
+    return 1 - np.abs(guesses - labels)
 
 
 def segments(rows: datasets.Dataset, data: TaskData) -> Iterator[Segments]:
@@ -139,19 +161,21 @@ def segments(rows: datasets.Dataset, data: TaskData) -> Iterator[Segments]:
 
 
 def table(results: list[Result]) -> str:
-    """A line a seed; ± is the binomial standard error, in the last line that of seeds."""
-    lines = [
-        "| seed | steps | accuracy | on unseen segments | shorter is later |",
-        f"|{'---|' * 5}",
-    ]
+    """A line a seed, and one of all with the spread of seeds."""
+    titles = "seed, steps, all pairs, first of a document, later ones, shorter is later (of these)"
+    lines = [f"| {titles.replace(', ', ' | ')} |", f"|{'---|' * (titles.count(',') + 1)}"]
     for result in results:
-        whole = binomial(result["accuracy"], result["pairs"])
-        unseen = binomial(result["accuracy_unseen"], result["pairs_unseen"])
-        rule = f"{result['shorter_is_later']:.4f}"
-        lines.append(f"| {result['seed']} | {result['steps']} | {whole} | {unseen} | {rule} |")
+        shares = [
+            binomial(result[f"accuracy{part}"], result[f"pairs{part}"])
+            for part in ("", "_first", "_later")
+        ]
+        cells = [result["seed"], result["steps"], *shares, f"{result['shorter_is_later']:.4f}"]
+        lines.append(f"| {' | '.join(map(str, cells))} |")
     if len(results) > 1:
-        means = [spread([r[key] for r in results]) for key in ("accuracy", "accuracy_unseen")]
-        lines.append(f"| all | | {' | '.join(means)} | |")
+        parts = [
+            spread([r[f"accuracy{part}"] for r in results]) for part in ("", "_first", "_later")
+        ]
+        lines.append(f"| all | | {' | '.join(parts)} | |")
     return "\n".join(lines)
 
 

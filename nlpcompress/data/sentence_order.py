@@ -36,11 +36,7 @@ def order_rows(
     many sentences as fit half of `max_length` beside the special tokens. Raises `DataError` when no
     text has two segments, or `max_length` has no room.
     """
-    room = (max_length - tokenizer.num_special_tokens_to_add(pair=True)) // 2
-    if room < 1:
-        raise DataError(
-            f"data.max_length is {max_length}, which has no room for two segments; raise it"
-        )
+    room = room_of_segment(tokenizer, max_length)
     documents = [row[column] for row in texts for column in columns]
     pairs = [pair for document in documents for pair in segment_pairs(document, tokenizer, room)]
     if not pairs:
@@ -53,6 +49,16 @@ def order_rows(
     turned = [pair[::-1] if swap else pair for pair, swap in zip(pairs, swapped, strict=True)]
     first, second = zip(*turned, strict=True)
     return datasets.Dataset.from_dict({"first": first, "second": second, "labels": swapped})
+
+
+def room_of_segment(tokenizer: PreTrainedTokenizerBase, max_length: int) -> int:
+    """Tokens that a segment may have. Raises `DataError` when there is no room for two."""
+    room = (max_length - tokenizer.num_special_tokens_to_add(pair=True)) // 2
+    if room < 1:
+        raise DataError(
+            f"data.max_length is {max_length}, which has no room for two segments; raise it"
+        )
+    return room
 
 
 def segment_pairs(
