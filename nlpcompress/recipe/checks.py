@@ -133,8 +133,9 @@ def _for_pretraining(recipe: Values) -> Iterator[str]:
             f"export.onnx: {PRETRAINING} has two heads, which no runtime serves; leave it out, and "
             "export a model that started from this one for its own task"
         )
-    for metric in _block(recipe, "evaluate").get("metrics") or ():
-        if metric in METRICS and metric not in HEADS:
+    metrics = _block(recipe, "evaluate").get("metrics")
+    for metric in metrics if isinstance(metrics, list) else ():
+        if metric not in HEADS and (metric in METRICS or ":" in str(metric)):
             yield f"evaluate.metrics: {metric} is of neither head; allowed: {', '.join(HEADS)}"
     for position, stage in _mappings(recipe.get("stages")):
         for method in (stage, *(other for _, other in _mappings(stage.get("also")))):

@@ -43,6 +43,8 @@ def recipe(kind="albert", **changes):
         ({"kind": "roberta"}, "model.config.model_type: .* albert and bert have, not roberta"),
         ({"export": {"onnx": True}}, "export.onnx: pretraining has two heads, .* leave it out"),
         ({"evaluate": {"metrics": ["f1"]}}, "evaluate.metrics: f1 is of neither head; allowed: m"),
+        ({"evaluate": {"metrics": ["evaluate:x.py"]}}, "evaluate.metrics: evaluate:x.py is of nei"),
+        ({"evaluate": {"metrics": 3}}, "evaluate.metrics: .*valid"),
         (
             {"stages": [{"method": "logits", "teacher": "some", "train": TRAIN}]},
             "stages.0: logits reads the answers of one head",
