@@ -46,6 +46,7 @@ USAGES = {
         "question-answering", '"What is it?", "An example."', "model(**batch).start_logits"
     ),
     "masked-lm": Usage("fill-mask"),
+    "pretraining": Usage("fill-mask", call="model(**batch).prediction_logits"),
     "causal-lm": Usage("text-generation"),
     "text2text-generation": Usage("text2text-generation", call="model.generate(**batch)"),
     "feature-extraction": Usage("feature-extraction", call="model(**batch).last_hidden_state"),

@@ -7,7 +7,6 @@ from transformers import AutoModelForPreTraining, AutoModelForSequenceClassifica
 
 from nlpcompress import run_recipe
 from nlpcompress.errors import ConfigError
-from nlpcompress.io import card
 from nlpcompress.models.load import load_model
 from nlpcompress.models.pretraining import order_label
 from nlpcompress.models.random import random_config
@@ -102,8 +101,7 @@ def test_batches_that_are_timed_hold_no_label(corpus, kind):
 
 
 @pytest.mark.parametrize("kind", ["albert", "bert"])
-def test_a_whole_run_is_measured_and_reloads_as_stock(tmp_path, corpus, kind, monkeypatch):
-    monkeypatch.setitem(card.USAGES, "pretraining", card.Usage("fill-mask"))
+def test_a_whole_run_is_measured_and_reloads_as_stock(tmp_path, corpus, kind):
     out = tmp_path / "out"
     run_recipe(parse_recipe(recipe(kind, data=corpus)), out)
     (row,) = json.loads((out / "report.json").read_text())["rows"]
