@@ -95,6 +95,32 @@ class FactorEmbedding(Config):
     size: PositiveInt = Field(description="numbers a token, E of ALBERT")
 
 
+class Quantize(Config):
+    """A weight becomes small whole numbers with a scale, and a zero point, for each group of them.
+
+    `{"op": "quantize", "weight": "bert.encoder.layer.0.output.dense.weight", "bits": 4,
+    "group_size": 128}` stores half a byte and a bit for each of its numbers, wherever it is used.
+    """
+
+    op: Literal["quantize"] = "quantize"
+    weight: str = Field(
+        min_length=1, description="name on disk of a linear layer's, embedding's or filter's weight"
+    )
+    bits: int = Field(ge=2, le=8, description="of each number; 2 to 8")
+    group_size: PositiveInt | Literal[-1] = Field(
+        -1, description="columns (inputs) of a group; -1: all of them"
+    )
+    group_rows: PositiveInt | Literal[-1] = Field(
+        1, description="rows (outputs) of a group; -1: all of them"
+    )
+    sym: bool = Field(False, description="zero in the middle of every group's range")
+    range: Literal["min_max", "percentile", "mse", "noted"] = Field(
+        "min_max",
+        description="where ranges end: at a group's least and greatest number; at its 0.1 and 99.9 "
+        "percentiles; where the squared error is least; or where a training has put them",
+    )
+
+
 class Mask(Config):
     """The zeros in the body's weights are there to stay: training to come leaves them zero.
 
@@ -104,12 +130,13 @@ class Mask(Config):
     op: Literal["mask"] = "mask"
 
 
-Edit = Keep | KeepLayers | ShareLayers | FactorEmbedding | LowRank | Mask
+Edit = Keep | KeepLayers | ShareLayers | FactorEmbedding | LowRank | Quantize | Mask
 EDITS: dict[str, type[Edit]] = {
     "keep": Keep,
     "keep_layers": KeepLayers,
     "share_layers": ShareLayers,
     "factor_embedding": FactorEmbedding,
     "low_rank": LowRank,
+    "quantize": Quantize,
     "mask": Mask,
 }

@@ -42,9 +42,12 @@ try:
     from nlpcompress.models.ties import tie, tied_once
 except ImportError:
     # transformers 4 copies only files that this one itself imports.
+    from .nlpcompress_codes import unpack_codes as _unpack_codes  # noqa: F401
     from .nlpcompress_factors import ranks as _ranks  # noqa: F401
+    from .nlpcompress_grid import Scheme as _Scheme  # noqa: F401
     from .nlpcompress_heads import head_widths as _head_widths  # noqa: F401
     from .nlpcompress_packing import SCHEMES, SUFFIXES, Packed, placeholders, unpack
+    from .nlpcompress_quantized import schemes as _schemes  # noqa: F401
     from .nlpcompress_structure import (
         DiskNames,
         FormatError,
@@ -115,9 +118,15 @@ class StructureQuantizer(HfQuantizer):
 
     def _process_model_before_weight_loading(self, model: nn.Module, **kwargs: Any) -> nn.Module:
         build(model, self.quantization_config.structure)
+        _forget_ties_of_codes(model)
         _expect_ties(model, recorded_ties(model, self.quantization_config.structure))
         self.expected = _expect_packed(model, self.quantization_config.packing)
         return model
+
+    def update_missing_keys(self, model: nn.Module, missing_keys: list[str], prefix: str) -> Any:
+        """Asked by transformers 4, which finds the shared ones among parameters by itself."""
+        shared = recorded_ties(model, self.quantization_config.structure)
+        return [name for name in missing_keys if name not in shared]
 
     def _process_model_after_weight_loading(self, model: nn.Module, **kwargs: Any) -> nn.Module:
         vars(model).pop("tie_weights", None)
@@ -186,6 +195,14 @@ class ConfigShim:
         register()
         values, _ = PretrainedConfig.get_config_dict(folder, **kwargs)
         return CONFIG_MAPPING[values["model_type"]].from_pretrained(folder, **kwargs)
+
+
+def _forget_ties_of_codes(model: nn.Module) -> None:
+    """transformers 5 looks for a parameter under each tied name; of codes the record says it."""
+    keys = getattr(model, "all_tied_weights_keys", None)
+    if keys:
+        parameters = {name for name, _ in model.named_parameters(remove_duplicate=False)}
+        model.all_tied_weights_keys = {n: first for n, first in keys.items() if n in parameters}
 
 
 def _expect_ties(model: nn.Module, shared: Mapping[str, str]) -> None:

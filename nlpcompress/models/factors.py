@@ -9,6 +9,11 @@ This file needs torch and transformers only: a copy of it lies beside saved mode
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
+try:
+    from nlpcompress.models.quantized import weight_of
+except ImportError:
+    from .nlpcompress_quantized import weight_of
+
 DENSE = (nn.Linear, Conv1D, nn.Embedding)
 """What can be factored: these classes themselves, and not what others made of them."""
 
@@ -20,6 +25,7 @@ class FactoredLinear(nn.Module):
         self, first: nn.Parameter, second: nn.Parameter, bias: nn.Parameter | None
     ) -> None:
         super().__init__()
+        self.rank = len(first)
         self.first = _linear(first)
         self.second = _linear(second)
         self.bias = bias
@@ -27,7 +33,7 @@ class FactoredLinear(nn.Module):
     @property
     def weight(self) -> Tensor:
         """The product, `(rows, columns)`, computed when it is asked for."""
-        return self.second.weight @ self.first.weight
+        return weight_of(self.second) @ weight_of(self.first)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """`(…, columns)` → `(…, rows)`."""
@@ -43,6 +49,7 @@ class FactoredEmbedding(nn.Module):
 
     def __init__(self, first: nn.Parameter, second: nn.Parameter, padding_idx: int | None) -> None:
         super().__init__()
+        self.rank = len(first)
         self.first = first
         self.second = nn.Embedding(*second.shape, padding_idx=padding_idx, device="meta")
         self.second.weight = second
@@ -50,7 +57,7 @@ class FactoredEmbedding(nn.Module):
     @property
     def weight(self) -> Tensor:
         """The product, `(tokens, columns)`, computed when it is asked for."""
-        return self.second.weight @ self.first
+        return weight_of(self.second) @ self.first
 
     def forward(self, ids: Tensor) -> Tensor:
         """Ids `(…)` → `(…, columns)`."""
@@ -60,7 +67,7 @@ class FactoredEmbedding(nn.Module):
 def ranks(model: nn.Module) -> dict[str, int]:
     """Path of each factored module → its rank."""
     return {
-        path: module.second.weight.shape[1]
+        path: module.rank
         for path, module in model.named_modules(remove_duplicate=False)
         if isinstance(module, (FactoredLinear, FactoredEmbedding))
     }

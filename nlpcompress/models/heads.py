@@ -13,14 +13,16 @@ from transformers.pytorch_utils import Conv1D
 
 try:
     from nlpcompress.models.factors import FactoredLinear
+    from nlpcompress.models.quantized import Quantized, QuantizedLinear
 except ImportError:
     from .nlpcompress_factors import FactoredLinear
+    from .nlpcompress_quantized import Quantized, QuantizedLinear
 
 # A module with one of these children is an attention; its output is heads × head size (three times
 # that where query, key and value are one projection).
 QUERIES = ("query", "q_lin", "q_proj", "q", "query_proj", "Wqkv", "qkv", "c_attn")
 KEYS = ("key", "k_lin", "k_proj", "k", "key_proj")
-PROJECTIONS = (nn.Linear, Conv1D, FactoredLinear)
+PROJECTIONS = (nn.Linear, Conv1D, FactoredLinear, QuantizedLinear)
 
 # Integers that an attention keeps beside its projections, whichever of them this generation of
 # transformers has: numbers of heads, and widths of all heads together (`dim` DistilBERT,
@@ -97,6 +99,8 @@ def _width(attention: nn.Module, name: str) -> int:
     module = attention.get_submodule(name)
     if isinstance(module, FactoredLinear):
         module = module.second
+    if isinstance(module, Quantized):
+        return module.scheme.rows
     return module.weight.shape[1 if isinstance(module, Conv1D) else 0]
 
 

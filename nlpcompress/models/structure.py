@@ -9,7 +9,10 @@ between its generations:
      "groups": {"regnet.encoder.stages.0.layers.0.layer.1.convolution.weight": 3},
      "factors": {"bert.embeddings.word_embeddings.weight": 128, …},                  # their rank
      "shared": {"bert.encoder.layer.1.output.dense.weight":
-                "bert.encoder.layer.0.output.dense.weight", …}}                       # with
+                "bert.encoder.layer.0.output.dense.weight", …},                       # with
+     "quantized": {"bert.encoder.layer.0.output.dense.weight":
+                   {"bits": 4, "group_size": 128, "group_rows": 1, "sym": false,
+                    "rows": 384, "columns": 1536}, …}}
 
 This file needs torch and transformers only: a copy of it lies beside saved models.
 """
@@ -32,11 +35,15 @@ except ImportError:  # transformers 4: names in modules and on disk are the same
 try:
     from nlpcompress.errors import FormatError
     from nlpcompress.models.factors import put_empty_factors, ranks
+    from nlpcompress.models.grid import Scheme
     from nlpcompress.models.heads import changed_heads, scale_recorded_heads
+    from nlpcompress.models.quantized import QuantizedConv2d, put_empty_quantized, schemes
     from nlpcompress.models.ties import added_ties, tie
 except ImportError:
     from .nlpcompress_factors import put_empty_factors, ranks
+    from .nlpcompress_grid import Scheme
     from .nlpcompress_heads import changed_heads, scale_recorded_heads
+    from .nlpcompress_quantized import QuantizedConv2d, put_empty_quantized, schemes
     from .nlpcompress_ties import added_ties, tie
 
     class FormatError(ValueError):
@@ -54,20 +61,23 @@ def describe(model: nn.Module, config: Any = None) -> Structure:
     """
     stock = skeleton(model, config)
     factors = _factor_alike(stock, model)
+    heads = changed_heads(model, stock)
+    quantized = _quantize_alike(stock, model)
     _check_same_modules(model, stock)
     changed = _changed_shapes(model, stock)
     groups = _changed_groups(model, stock)
     shared = added_ties(named_tensors(model), named_tensors(stock))
-    if not changed and not groups and not shared and not factors:
+    if not any((changed, groups, shared, factors, quantized)):
         return {}
     on_disk = names_on_disk(model)
     _check_saved({*changed, *shared, *shared.values()}, on_disk)
     parts = {
         "shapes": {on_disk[name]: list(shape) for name, shape in changed.items()},
-        "heads": {on_disk[name]: ratio for name, ratio in changed_heads(model, stock).items()},
+        "heads": {on_disk[name]: ratio for name, ratio in heads.items()},
         "groups": {on_disk[name]: number for name, number in groups.items()},
         "factors": factors,
         "shared": {on_disk[name]: on_disk[first] for name, first in shared.items()},
+        "quantized": quantized,
     }
     return {part: values for part, values in parts.items() if values}
 
@@ -79,6 +89,7 @@ def build(model: nn.Module, structure: Structure) -> None:
     task's head also opens as the bare model, and the other way round.
     """
     _build_factors(model, structure.get("factors", {}))
+    _build_quantized(model, structure.get("quantized", {}))
     find = DiskNames(model)
     tensors = named_tensors(model)
     shapes = {find(name): shape for name, shape in structure.get("shapes", {}).items()}
@@ -189,6 +200,25 @@ def _build_factors(model: nn.Module, factors: Mapping[str, int]) -> None:
             put_empty_factors(model, find(name).removesuffix(".weight"), rank)
 
 
+def _quantize_alike(stock: nn.Module, model: nn.Module) -> dict[str, dict[str, Any]]:
+    """Quantize in `stock` what is quantized in `model`; gives weight's name on disk → scheme."""
+    quantized = {f"{path}.weight": scheme for path, scheme in schemes(model).items()}
+    if not quantized:
+        return {}
+    on_disk = names_on_disk(stock)
+    _check_saved(quantized, on_disk)
+    for name, scheme in quantized.items():
+        put_empty_quantized(stock, name.removesuffix(".weight"), scheme)
+    return {on_disk[name]: scheme._asdict() for name, scheme in quantized.items()}
+
+
+def _build_quantized(model: nn.Module, quantized: Mapping[str, Mapping[str, Any]]) -> None:
+    find = DiskNames(model)
+    for name, scheme in quantized.items():
+        if find(name):
+            put_empty_quantized(model, find(name).removesuffix(".weight"), Scheme(**scheme))
+
+
 def _changed_shapes(model: nn.Module, stock: nn.Module) -> dict[str, tuple[int, ...]]:
     made = named_tensors(stock)
     return {n: tuple(t.shape) for n, t in named_tensors(model).items() if t.shape != made[n].shape}
@@ -198,7 +228,8 @@ def _changed_groups(model: nn.Module, stock: nn.Module) -> dict[str, int]:
     return {
         f"{path}.weight": module.groups
         for path, module in model.named_modules()
-        if isinstance(module, _ConvNd) and module.groups != stock.get_submodule(path).groups
+        if isinstance(module, (_ConvNd, QuantizedConv2d))
+        and module.groups != stock.get_submodule(path).groups
     }
 
 

@@ -4,6 +4,7 @@ This file needs torch only: a copy of it lies beside saved models.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -15,10 +16,11 @@ def added_ties(live: Mapping[str, Tensor], made: Mapping[str, Tensor]) -> dict[s
 
 
 def tie(model: nn.Module, ties: Mapping[str, str]) -> None:
-    """Have the model hold one parameter under both names of each pair: the second's."""
+    """Have the model hold one tensor under both names of each pair: the second's."""
     for name, first in ties.items():
-        place, _, own = name.rpartition(".")
-        model.get_submodule(place)._parameters[own] = model.get_parameter(first)
+        table, own = _place(model, name)
+        other, key = _place(model, first)
+        table[own] = other[key]
 
 
 def tied_once(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -29,3 +31,10 @@ def tied_once(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def _firsts(tensors: Mapping[str, Tensor]) -> dict[str, str]:
     seen: dict[int, str] = {}
     return {name: seen.setdefault(id(tensor), name) for name, tensor in tensors.items()}
+
+
+def _place(model: nn.Module, name: str) -> tuple[dict[str, Any], str]:
+    """The table of parameters or buffers that holds a tensor, and its name there."""
+    path, _, own = name.rpartition(".")
+    module = model.get_submodule(path)
+    return (module._buffers if own in module._buffers else module._parameters), own

@@ -15,6 +15,7 @@ from nlpcompress.core.edits import (
     KeepLayers,
     LowRank,
     Mask,
+    Quantize,
     ShareLayers,
 )
 from nlpcompress.core.plan import Plan, plan_from_json
@@ -24,6 +25,7 @@ from nlpcompress.models.zeros import note_zeros
 from nlpcompress.surgery.keep import check_keeps, cut, kept_masks, zeroed
 from nlpcompress.surgery.keep_layers import bypassed, check_layers, cut_layers
 from nlpcompress.surgery.low_rank import factor, factored, truncated
+from nlpcompress.surgery.quantize import quantize, roundings, with_rounded_values
 from nlpcompress.surgery.share_layers import check_shared, share, with_shared_values
 from nlpcompress.surgery.snapshot import put_back_on_error
 from nlpcompress.surgery.verify import Forward, verified
@@ -73,7 +75,7 @@ def _on_device_of(model: nn.Module, inputs: Mapping[str, Tensor]) -> dict[str, T
 def groups(plan: Plan) -> Iterator[list[Edit]]:
     """Edits that go together: one look at the model and one check serve all of a group.
 
-    Consecutive keeps on different axes do, and consecutive factorings.
+    Consecutive keeps on different axes do, consecutive factorings, and consecutive roundings.
     """
     group: list[Edit] = []
     for edit in plan:
@@ -86,8 +88,9 @@ def groups(plan: Plan) -> Iterator[list[Edit]]:
 
 
 def _joins(edit: Edit, group: list[Edit]) -> bool:
-    if isinstance(edit, FACTORING):
-        return isinstance(group[0], FACTORING)
+    for kinds in ALIKE:
+        if isinstance(edit, kinds):
+            return isinstance(group[0], kinds)
     return isinstance(edit, Keep) and all(
         isinstance(e, Keep) and e.axis != edit.axis for e in group
     )
@@ -128,11 +131,17 @@ def _factor(model: nn.Module, group: list[Any], _: object) -> Surgery:
     return Surgery(what, truncated(model, made), partial(factor, model, made))
 
 
-FACTORING = (FactorEmbedding, LowRank)
+def _quantize(model: nn.Module, group: list[Quantize], _: object) -> Surgery:
+    made = roundings(model, group)
+    return Surgery("quantize", with_rounded_values(model, made), partial(quantize, model, made))
+
+
+ALIKE = ((FactorEmbedding, LowRank), (Quantize,))
 PREPARE: dict[type[Edit], Callable[..., Surgery]] = {
     Keep: _keep,
     KeepLayers: _keep_layers,
     ShareLayers: _share,
     FactorEmbedding: _factor,
     LowRank: _factor,
+    Quantize: _quantize,
 }

@@ -5,18 +5,20 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 from torch.func import functional_call
-from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from nlpcompress.core.edits import FactorEmbedding, LowRank
-from nlpcompress.core.nearest import nearest
 from nlpcompress.errors import PlanError
 from nlpcompress.models.factors import DENSE, matrix_of, put_factors
-from nlpcompress.models.structure import DiskNames, named_tensors
 from nlpcompress.models.svd import truncated_svd
+from nlpcompress.surgery.holders import (
+    Holders,
+    holders_of,
+    table_of,
+    untie_config,
+    weight_named,
+)
 from nlpcompress.surgery.verify import Forward
-
-TIED = "tie_word_embeddings"
 
 Factoring = LowRank | FactorEmbedding
 
@@ -24,7 +26,7 @@ Factoring = LowRank | FactorEmbedding
 class Factored(NamedTuple):
     """A weight's factors, and the modules that hold it by their paths."""
 
-    holders: Mapping[str, nn.Module]
+    holders: Holders
     first: Tensor
     second: Tensor
 
@@ -62,34 +64,21 @@ def truncated(model: nn.Module, made: Sequence[Factored]) -> Forward:
 
 
 def factor(model: nn.Module, made: Sequence[Factored]) -> None:
-    """All modules that hold a weight get the same two factors.
-
-    The stock config can no longer say that a decoder is tied to the table of tokens; the record of
-    shared weights does.
-    """
-    table = _embedding(model)
+    """All modules that hold a weight get the same two factors."""
+    table = table_of(model)
     for holders, *values in made:
         trained = next(iter(holders.values())).weight.requires_grad
         first, second = (nn.Parameter(value, requires_grad=trained) for value in values)
         for path in holders:
             put_factors(model, path, first, second)
     if any(table is module for holders, *_ in made for module in holders.values()):
-        for part in model.modules():
-            if isinstance(part, PreTrainedModel) and hasattr(part.config, TIED):
-                setattr(part.config, TIED, False)
+        untie_config(model)
 
 
-def _checked(model: nn.Module, edit: Factoring, name: str) -> dict[str, nn.Module]:
+def _checked(model: nn.Module, edit: Factoring, name: str) -> Holders:
     """The weight's holders."""
-    holders, weight, rank = _holders(model, name), model.get_parameter(name), _rank(edit)
-    others = {n for n, t in named_tensors(model).items() if t is weight} - set(_weights(holders))
-    odd = sorted({path for path, module in holders.items() if matrix_of(module) is None} | others)
-    if odd:
-        kinds = ", ".join(kind.__name__ for kind in DENSE)
-        raise PlanError(
-            f"{edit.op}: '{name}' cannot be factored: '{odd[0]}' holds it, and that is none of "
-            f"{kinds}"
-        )
+    holders = holders_of(model, name, op=edit.op, kinds=DENSE)
+    weight, rank = model.get_parameter(name), _rank(edit)
     rows, columns = weight.shape
     most = (rows * columns - 1) // (rows + columns)
     if rank > most:
@@ -108,15 +97,14 @@ def _weight_name(model: nn.Module, edit: Factoring) -> str:
     """The weight's name in the modules. Raises `PlanError`."""
     if isinstance(edit, FactorEmbedding):
         return _token_table(model)
-    name = DiskNames(model)(edit.weight)
-    matrices = [n for n, tensor in named_tensors(model).items() if tensor.dim() == 2]
-    if name not in matrices:
-        raise PlanError(f"low_rank: no matrix '{edit.weight}'{nearest(edit.weight, matrices)}")
+    name = weight_named(model, edit.weight, op=edit.op)
+    if model.get_parameter(name).dim() != 2:
+        raise PlanError(f"low_rank: '{name}' is no matrix; filters are not factored so")
     return name
 
 
 def _token_table(model: nn.Module) -> str:
-    table = _embedding(model)
+    table = table_of(model)
     paths = [path for path, module in model.named_modules() if module is table and table]
     if not paths or matrix_of(table) is None:
         raise PlanError(
@@ -126,28 +114,11 @@ def _token_table(model: nn.Module) -> str:
     return f"{paths[0]}.weight"
 
 
-def _embedding(model: nn.Module) -> nn.Module | None:
-    try:
-        return model.get_input_embeddings() if isinstance(model, PreTrainedModel) else None
-    except NotImplementedError:  # a model of pictures
-        return None
-
-
-def _holders(model: nn.Module, name: str) -> dict[str, nn.Module]:
-    """Path → module of all whose `weight` it is."""
-    weight = model.get_parameter(name)
-    return {
-        path: module
-        for path, module in model.named_modules(remove_duplicate=False)
-        if module._parameters.get("weight") is weight
-    }
-
-
 def _weights(paths: Iterable[str]) -> list[str]:
     return [f"{path}.weight" for path in paths]
 
 
-def _matrix(holders: Mapping[str, nn.Module]) -> Tensor:
+def _matrix(holders: Holders) -> Tensor:
     matrix = matrix_of(next(iter(holders.values())))
     assert matrix is not None, "was checked"
     return matrix

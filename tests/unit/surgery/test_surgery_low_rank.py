@@ -179,7 +179,7 @@ def test_heads_and_neurons_are_cut_before_and_after():
     ("plan", "message"),
     [
         (low_rank("bert.encoder.layer.0.output.dens.weight", 4), "did you mean"),
-        (low_rank("bert.encoder.layer.0.output.dense.bias", 4), "no matrix"),
+        (low_rank("bert.encoder.layer.0.output.dense.bias", 4), "no weight"),
         (low_rank(f"{OUTPUT}.weight", 20), "rank 20 would not be smaller; it is up to rank 19"),
         (factor_embedding(21), "it is up to rank 20"),
         (low_rank(f"{OUTPUT}.weight", 4) * 2, "is factored twice"),

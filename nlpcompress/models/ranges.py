@@ -1,0 +1,104 @@
+"""Which range each group of a matrix gets: where its grid begins and ends.
+
+Source: Shen et al. 2020 (Q-BERT), section 3: uniform grids, by minimum and maximum or percentiles.
+Differs: zero is always a number of the grid, so that pruned weights stay pruned, and scales are
+float16.
+"""
+
+from collections.abc import Callable
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from nlpcompress.errors import PlanError
+from nlpcompress.models.grid import Grid, Scheme, rounded
+
+Range = Literal["min_max", "percentile", "mse"]
+PERCENTILE = 0.001
+"""The share of a group's weights cut off at either end; Q-BERT's code has 0.1 of 100 as well."""
+SHRINKS = tuple(1 - step / 40 for step in range(1, 33))
+"""What `mse` tries besides the whole range: down to a fifth of it."""
+
+Ends = tuple[Tensor, Tensor]
+
+
+def fitted_grid(matrix: Tensor, scheme: Scheme, kind: Range) -> Grid:
+    """The grid of each group of `matrix` `(rows, columns)`.
+
+    `min_max` reaches from the least to the greatest value, `percentile` leaves out 0.1 % at either
+    end, `mse` is that shrunken range, of 33, whose squared error is least. Raises `PlanError` for
+    values that float16 scales cannot hold, or that are not finite.
+    """
+    matrix = matrix.detach().float()
+    if not bool(matrix.isfinite().all()):
+        raise PlanError("quantize: the weight holds values that are not finite; mend it first")
+    return FITS[kind](matrix, scheme)
+
+
+def grid_of(low: Tensor, high: Tensor, scheme: Scheme) -> Grid:
+    """The grid from `low` to `high`, each `(below, beside)`; zero is always in between.
+
+    Symmetric grids have as many steps below zero as above, and one more: they reach to the end that
+    is farther away.
+    """
+    low, high = low.clamp(max=0), high.clamp(min=0)
+    if scheme.sym:
+        scale = _scale(torch.maximum(-low / scheme.middle, high / (scheme.middle - 1)))
+        return Grid(scale, torch.full_like(scale, scheme.middle, dtype=torch.uint8))
+    scale = _scale((high - low) / scheme.levels)
+    zero = (-low / scale).round().clamp(0, scheme.levels)
+    return Grid(scale, zero.to(torch.uint8))
+
+
+def _scale(step: Tensor) -> Tensor:
+    """The next float16 number; 1 where all values of the group are zero, or nearly."""
+    scale = step.half().float()
+    if bool(scale.isinf().any()):
+        raise PlanError(
+            f"quantize: the weight's range of {float(step.max()):.3g} a step is beyond float16; "
+            "more bits or smaller groups have smaller steps"
+        )
+    return torch.where(scale == 0, 1, scale)
+
+
+def _min_max(matrix: Tensor, scheme: Scheme) -> Grid:
+    return grid_of(*_ends(matrix, scheme), scheme)
+
+
+def _ends(matrix: Tensor, scheme: Scheme) -> Ends:
+    tiles = scheme.tiled(matrix)
+    return tiles.amin((1, 3)), tiles.amax((1, 3))
+
+
+def _percentile(matrix: Tensor, scheme: Scheme) -> Grid:
+    tiles = scheme.tiled(matrix).transpose(1, 2).flatten(2)
+    cut = int(PERCENTILE * tiles.shape[2])
+    low = tiles.kthvalue(1 + cut, dim=2).values
+    return grid_of(low, tiles.kthvalue(tiles.shape[2] - cut, dim=2).values, scheme)
+
+
+def _mse(matrix: Tensor, scheme: Scheme) -> Grid:
+    low, high = _ends(matrix, scheme)
+    best = grid_of(low, high, scheme)
+    least = _errors(matrix, scheme, best)
+    for shrink in SHRINKS:
+        grid = grid_of(low * shrink, high * shrink, scheme)
+        errors = _errors(matrix, scheme, grid)
+        better = errors < least
+        best = Grid(*(torch.where(better, new, old) for new, old in zip(grid, best, strict=True)))
+        least = torch.minimum(errors, least)
+    return best
+
+
+def _errors(matrix: Tensor, scheme: Scheme, grid: Grid) -> Tensor:
+    """The sum of squares a group, `(below, beside)`."""
+    return scheme.tiled(rounded(matrix, scheme, grid) - matrix).square().sum((1, 3))
+
+
+FITS: dict[str, Callable[[Tensor, Scheme], Grid]] = {
+    "min_max": _min_max,
+    "percentile": _percentile,
+    "mse": _mse,
+}
+assert set(FITS) == set(get_args(Range))
