@@ -71,14 +71,18 @@ def test_a_table_decodes_the_rows_that_are_asked_for(bits, group_rows):
 
 
 def test_a_table_whose_rows_end_within_bytes():
-    dense = torch.nn.Embedding(7, 9)
-    model = torch.nn.ModuleDict({"table": dense})
-    model.forward = lambda ids: model["table"](ids)  # noqa: PLW0108: it is replaced
+    model, dense = Table(), torch.nn.Embedding(7, 9)
+    model.table = dense
     ids = torch.tensor([[6, 0, 3]])
     scheme = Scheme(7, 9, 3, 1, 9, False)
     expected = rounded(dense.weight, scheme, fitted_grid(dense.weight, scheme, "min_max"))[ids]
     apply_plan(model, [quantize("table", 3)], {"ids": ids})
-    assert torch.equal(model["table"](ids), expected)
+    assert torch.equal(model(ids), expected)
+
+
+class Table(torch.nn.Module):
+    def forward(self, ids):
+        return self.table(ids)
 
 
 def test_a_tied_decoder_has_the_codes_of_the_table():
