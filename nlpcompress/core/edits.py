@@ -119,6 +119,13 @@ class Quantize(Config):
         description="where ranges end: at a group's least and greatest number; at its 0.1 and 99.9 "
         "percentiles; where the squared error is least; or where a training has put them",
     )
+    input_bits: int | None = Field(
+        None, ge=2, le=8, description="of the layer's inputs, rounded in each call; null: they stay"
+    )
+    input_range: Literal["dynamic", "noted"] = Field(
+        "dynamic",
+        description="from the inputs' own least to their greatest, or where a method says",
+    )
 
 
 class Mask(Config):

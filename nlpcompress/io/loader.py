@@ -42,6 +42,7 @@ try:
     from nlpcompress.models.ties import tie, tied_once
 except ImportError:
     # transformers 4 copies only files that this one itself imports.
+    from .nlpcompress_activations import RoundedInputs as _RoundedInputs  # noqa: F401
     from .nlpcompress_codes import unpack_codes as _unpack_codes  # noqa: F401
     from .nlpcompress_factors import ranks as _ranks  # noqa: F401
     from .nlpcompress_grid import Scheme as _Scheme  # noqa: F401

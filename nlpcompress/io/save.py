@@ -19,7 +19,7 @@ from nlpcompress.io.format import Manifest, read_json, write_manifest
 from nlpcompress.io.load import open_model
 from nlpcompress.io.storage import Storage, check_storage, pack_folder
 from nlpcompress.io.swap import replacing
-from nlpcompress.models import codes, factors, grid, heads, quantized, structure, ties
+from nlpcompress.models import activations, codes, factors, grid, heads, quantized, structure, ties
 from nlpcompress.models.examples import example_inputs
 from nlpcompress.models.record import record_structure
 from nlpcompress.surgery.verify import floating_outputs
@@ -29,6 +29,7 @@ LOADER_FILES = {
     "nlpcompress_structure.py": structure.__file__,
     "nlpcompress_factors.py": factors.__file__,
     "nlpcompress_heads.py": heads.__file__,
+    "nlpcompress_activations.py": activations.__file__,
     "nlpcompress_codes.py": codes.__file__,
     "nlpcompress_grid.py": grid.__file__,
     "nlpcompress_quantized.py": quantized.__file__,

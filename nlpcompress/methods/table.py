@@ -15,6 +15,7 @@ METHODS = Registry(
         "fine_tune": "nlpcompress.methods.fine_tune:FineTune",
         "head_gates": "nlpcompress.methods.pruning.head_gates:HeadGates",
         "head_importance": "nlpcompress.methods.pruning.head_importance:HeadImportance",
+        "hessian_mixed": "nlpcompress.methods.quantization.hessian_mixed:HessianMixed",
         "keep_layers": "nlpcompress.methods.pruning.keep_layers:DropLayers",
         "layerwise": "nlpcompress.methods.distillation.layerwise:LayerwiseDistillation",
         "logits": "nlpcompress.methods.distillation.logits:LogitsDistillation",

@@ -5,10 +5,13 @@ What a reader without this file would take for the weight is 1-D and in bytes, a
     ….weight        int8, the packed codes of the matrix row by row
     ….weight_scale  int16, the bits of a float16 a group: transformers casts what is floating
     ….weight_zero   int8, the packed zero points; symmetric groups store none
+    ….inputs.ends   int32, the bits of two float32: where the range of rounded inputs ends, if it is
+                    not that of each call
 
 This file needs torch and transformers only: a copy of it lies beside saved models.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -17,21 +20,25 @@ from torch.nn.functional import conv2d, linear
 from transformers.pytorch_utils import Conv1D
 
 try:
+    from nlpcompress.models.activations import RoundedInputs
     from nlpcompress.models.codes import pack_codes, packed_size, unpack_codes
     from nlpcompress.models.grid import Grid, Scheme, decode, encode
 except ImportError:
+    from .nlpcompress_activations import RoundedInputs
     from .nlpcompress_codes import pack_codes, packed_size, unpack_codes
     from .nlpcompress_grid import Grid, Scheme, decode, encode
 
 CONVOLUTION = ("stride", "padding", "dilation", "groups")
+INPUT_BITS, INPUT_RANGE, DYNAMIC, STATIC = "input_bits", "input_range", "dynamic", "static"
 PARTS = ("weight", "weight_scale", "weight_zero")
 
 
 class Quantized(nn.Module):
     """A weight by its `scheme`. `weight`, `weight_scale` and `weight_zero` are 1-D buffers.
 
-    Nothing of it trains. Moved to another floating type it keeps its numbers: what is decoded is
-    cast to the type of the inputs.
+    `inputs` rounds what the layer is given, or passes it on (`nn.Identity`). Nothing of it trains.
+    Moved to another floating type it keeps its numbers: what is decoded is cast to the type of the
+    inputs.
     """
 
     weight: Tensor
@@ -41,6 +48,7 @@ class Quantized(nn.Module):
     def __init__(self, scheme: Scheme, parts: dict[str, Tensor]) -> None:
         super().__init__()
         self.scheme = scheme
+        self.inputs: nn.Module = nn.Identity()
         for name in PARTS:
             self.register_buffer(name, parts.get(name))
 
@@ -78,7 +86,7 @@ class QuantizedLinear(Quantized):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """`(…, columns)` → `(…, rows)`."""
-        return linear(hidden, self.decoded().to(hidden.dtype), self.bias)
+        return linear(self.inputs(hidden), self.decoded().to(hidden.dtype), self.bias)
 
 
 class QuantizedEmbedding(Quantized):
@@ -116,7 +124,7 @@ class QuantizedConv2d(Quantized):
         """`(B, in, H, W)` → `(B, rows, H', W')`."""
         filters = self.decoded().view(self.scheme.rows, -1, *self.kernel_size)
         options = {name: getattr(self, name) for name in CONVOLUTION}
-        return conv2d(pictures, filters.to(pictures.dtype), self.bias, **options)
+        return conv2d(self.inputs(pictures), filters.to(pictures.dtype), self.bias, **options)
 
 
 def matrix_of(module: nn.Module) -> Tensor | None:
@@ -143,9 +151,57 @@ def parts_of(matrix: Tensor, scheme: Scheme, grid: Grid) -> dict[str, Tensor]:
     return parts
 
 
-def put_empty_quantized(model: nn.Module, path: str, scheme: Scheme) -> None:
+def put_quantized(
+    model: nn.Module,
+    path: str,
+    scheme: Scheme,
+    parts: dict[str, Tensor],
+    inputs: RoundedInputs | None = None,
+) -> None:
+    """Put a quantized module in the place of the dense one at `path`, with its bias."""
+    dense = model.get_submodule(path)
+    place, _, name = path.rpartition(".")
+    kind = next(new for old, new in KINDS.items() if isinstance(dense, old))
+    module = kind(scheme, parts, dense).train(dense.training)
+    if inputs is not None:
+        module.inputs = inputs
+    setattr(model.get_submodule(place), name, module)
+
+
+def records(model: nn.Module) -> dict[str, dict[str, Any]]:
+    """Path of each quantized module → JSON that `put_empty_quantized` makes the same shapes of."""
+    return {
+        path: module.scheme._asdict() | _record_of_inputs(module.inputs)
+        for path, module in model.named_modules(remove_duplicate=False)
+        if isinstance(module, Quantized)
+    }
+
+
+def put_empty_quantized(model: nn.Module, path: str, record: Mapping[str, Any]) -> None:
     """Put a quantized module that has no values yet in the place of the dense one at `path`."""
-    put_quantized(model, path, scheme, _empty(scheme, model.get_submodule(path).weight.device))
+    scheme = Scheme(*(record[name] for name in Scheme._fields))
+    device = model.get_submodule(path).weight.device
+    inputs = None
+    if INPUT_BITS in record:
+        static = record[INPUT_RANGE] == STATIC
+        ends = torch.empty(2, dtype=torch.int32, device=device) if static else None
+        inputs = RoundedInputs(record[INPUT_BITS], ends)
+    put_quantized(model, path, scheme, _empty(scheme, device), inputs)
+
+
+def schemes(model: nn.Module) -> dict[str, Scheme]:
+    """Path of each quantized module → its scheme."""
+    return {
+        path: module.scheme
+        for path, module in model.named_modules(remove_duplicate=False)
+        if isinstance(module, Quantized)
+    }
+
+
+def _record_of_inputs(inputs: nn.Module) -> dict[str, Any]:
+    if not isinstance(inputs, RoundedInputs):
+        return {}
+    return {INPUT_BITS: inputs.bits, INPUT_RANGE: DYNAMIC if inputs.ends is None else STATIC}
 
 
 def _empty(scheme: Scheme, device: torch.device) -> dict[str, Tensor]:
@@ -159,23 +215,6 @@ def _empty(scheme: Scheme, device: torch.device) -> dict[str, Tensor]:
         del sizes["weight_zero"]
     return {
         name: torch.empty(size, dtype=dtype, device=device) for name, (size, dtype) in sizes.items()
-    }
-
-
-def put_quantized(model: nn.Module, path: str, scheme: Scheme, parts: dict[str, Tensor]) -> None:
-    """Put a quantized module in the place of the dense one at `path`, with its bias."""
-    dense = model.get_submodule(path)
-    place, _, name = path.rpartition(".")
-    kind = next(new for old, new in KINDS.items() if isinstance(dense, old))
-    setattr(model.get_submodule(place), name, kind(scheme, parts, dense).train(dense.training))
-
-
-def schemes(model: nn.Module) -> dict[str, Scheme]:
-    """Path of each quantized module → its scheme."""
-    return {
-        path: module.scheme
-        for path, module in model.named_modules(remove_duplicate=False)
-        if isinstance(module, Quantized)
     }
 
 

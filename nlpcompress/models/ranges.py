@@ -5,8 +5,7 @@ Differs: zero is always a number of the grid, so that pruned weights stay pruned
 float16.
 """
 
-from collections.abc import Callable
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -14,13 +13,12 @@ from torch import Tensor
 from nlpcompress.errors import PlanError
 from nlpcompress.models.grid import Grid, Scheme, rounded
 
-Range = Literal["min_max", "percentile", "mse"]
+Ends = Literal["min_max", "percentile"]
+Range = Ends | Literal["mse"]
 PERCENTILE = 0.001
 """The share of a group's weights cut off at either end; Q-BERT's code has 0.1 of 100 as well."""
 SHRINKS = tuple(1 - step / 40 for step in range(1, 33))
 """What `mse` tries besides the whole range: down to a fifth of it."""
-
-Ends = tuple[Tensor, Tensor]
 
 
 def fitted_grid(matrix: Tensor, scheme: Scheme, kind: Range) -> Grid:
@@ -33,7 +31,20 @@ def fitted_grid(matrix: Tensor, scheme: Scheme, kind: Range) -> Grid:
     matrix = matrix.detach().float()
     if not bool(matrix.isfinite().all()):
         raise PlanError("quantize: the weight holds values that are not finite; mend it first")
-    return FITS[kind](matrix, scheme)
+    if kind == "mse":
+        return _least_error(matrix, scheme)
+    return grid_of(*range_ends(matrix, scheme, kind), scheme)
+
+
+def range_ends(matrix: Tensor, scheme: Scheme, kind: Ends) -> tuple[Tensor, Tensor]:
+    """Where each group's range begins and ends, `(below, beside)` each."""
+    tiles = scheme.tiled(matrix.detach().float())
+    if kind == "min_max":
+        return tiles.amin((1, 3)), tiles.amax((1, 3))
+    flat = tiles.transpose(1, 2).flatten(2)
+    cut = int(PERCENTILE * flat.shape[2])
+    highest = flat.shape[2] - cut
+    return flat.kthvalue(1 + cut, dim=2).values, flat.kthvalue(highest, dim=2).values
 
 
 def grid_of(low: Tensor, high: Tensor, scheme: Scheme) -> Grid:
@@ -62,24 +73,8 @@ def _scale(step: Tensor) -> Tensor:
     return torch.where(scale == 0, 1, scale)
 
 
-def _min_max(matrix: Tensor, scheme: Scheme) -> Grid:
-    return grid_of(*_ends(matrix, scheme), scheme)
-
-
-def _ends(matrix: Tensor, scheme: Scheme) -> Ends:
-    tiles = scheme.tiled(matrix)
-    return tiles.amin((1, 3)), tiles.amax((1, 3))
-
-
-def _percentile(matrix: Tensor, scheme: Scheme) -> Grid:
-    tiles = scheme.tiled(matrix).transpose(1, 2).flatten(2)
-    cut = int(PERCENTILE * tiles.shape[2])
-    low = tiles.kthvalue(1 + cut, dim=2).values
-    return grid_of(low, tiles.kthvalue(tiles.shape[2] - cut, dim=2).values, scheme)
-
-
-def _mse(matrix: Tensor, scheme: Scheme) -> Grid:
-    low, high = _ends(matrix, scheme)
+def _least_error(matrix: Tensor, scheme: Scheme) -> Grid:
+    low, high = range_ends(matrix, scheme, "min_max")
     best = grid_of(low, high, scheme)
     least = _errors(matrix, scheme, best)
     for shrink in SHRINKS:
@@ -94,11 +89,3 @@ def _mse(matrix: Tensor, scheme: Scheme) -> Grid:
 def _errors(matrix: Tensor, scheme: Scheme, grid: Grid) -> Tensor:
     """The sum of squares a group, `(below, beside)`."""
     return scheme.tiled(rounded(matrix, scheme, grid) - matrix).square().sum((1, 3))
-
-
-FITS: dict[str, Callable[[Tensor, Scheme], Grid]] = {
-    "min_max": _min_max,
-    "percentile": _percentile,
-    "mse": _mse,
-}
-assert set(FITS) == set(get_args(Range))

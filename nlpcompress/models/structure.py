@@ -35,15 +35,13 @@ except ImportError:  # transformers 4: names in modules and on disk are the same
 try:
     from nlpcompress.errors import FormatError
     from nlpcompress.models.factors import put_empty_factors, ranks
-    from nlpcompress.models.grid import Scheme
     from nlpcompress.models.heads import changed_heads, scale_recorded_heads
-    from nlpcompress.models.quantized import QuantizedConv2d, put_empty_quantized, schemes
+    from nlpcompress.models.quantized import QuantizedConv2d, put_empty_quantized, records
     from nlpcompress.models.ties import added_ties, tie
 except ImportError:
     from .nlpcompress_factors import put_empty_factors, ranks
-    from .nlpcompress_grid import Scheme
     from .nlpcompress_heads import changed_heads, scale_recorded_heads
-    from .nlpcompress_quantized import QuantizedConv2d, put_empty_quantized, schemes
+    from .nlpcompress_quantized import QuantizedConv2d, put_empty_quantized, records
     from .nlpcompress_ties import added_ties, tie
 
     class FormatError(ValueError):
@@ -201,22 +199,22 @@ def _build_factors(model: nn.Module, factors: Mapping[str, int]) -> None:
 
 
 def _quantize_alike(stock: nn.Module, model: nn.Module) -> dict[str, dict[str, Any]]:
-    """Quantize in `stock` what is quantized in `model`; gives weight's name on disk → scheme."""
-    quantized = {f"{path}.weight": scheme for path, scheme in schemes(model).items()}
+    """Quantize in `stock` what is quantized in `model`; gives weight's name on disk → how."""
+    quantized = {f"{path}.weight": record for path, record in records(model).items()}
     if not quantized:
         return {}
     on_disk = names_on_disk(stock)
     _check_saved(quantized, on_disk)
-    for name, scheme in quantized.items():
-        put_empty_quantized(stock, name.removesuffix(".weight"), scheme)
-    return {on_disk[name]: scheme._asdict() for name, scheme in quantized.items()}
+    for name, record in quantized.items():
+        put_empty_quantized(stock, name.removesuffix(".weight"), record)
+    return {on_disk[name]: record for name, record in quantized.items()}
 
 
 def _build_quantized(model: nn.Module, quantized: Mapping[str, Mapping[str, Any]]) -> None:
     find = DiskNames(model)
-    for name, scheme in quantized.items():
+    for name, record in quantized.items():
         if find(name):
-            put_empty_quantized(model, find(name).removesuffix(".weight"), Scheme(**scheme))
+            put_empty_quantized(model, find(name).removesuffix(".weight"), record)
 
 
 def _changed_shapes(model: nn.Module, stock: nn.Module) -> dict[str, tuple[int, ...]]:

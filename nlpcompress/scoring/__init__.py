@@ -2,6 +2,7 @@
 
 from nlpcompress.scoring.empty import empty_positions
 from nlpcompress.scoring.examples import first_examples, on_device_of
+from nlpcompress.scoring.input_ends import input_ends
 from nlpcompress.scoring.inputs import input_moments, token_counts
 from nlpcompress.scoring.magnitude import magnitude_scores
 from nlpcompress.scoring.saliency import grasp_scores, snip_scores, synflow_scores
@@ -17,6 +18,7 @@ __all__ = [
     "energies",
     "first_examples",
     "grasp_scores",
+    "input_ends",
     "input_moments",
     "magnitude_scores",
     "nearest_of_rank",

@@ -1,6 +1,7 @@
 """The edit `quantize`: a weight becomes packed codes, with a scale for each group of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
@@ -9,8 +10,9 @@ from transformers.pytorch_utils import Conv1D
 
 from nlpcompress.core.edits import Quantize
 from nlpcompress.errors import PlanError
+from nlpcompress.models.activations import RoundedInputs, inputs_rounded
 from nlpcompress.models.grid import Grid, Scheme, rounded
-from nlpcompress.models.noted import noted_grid
+from nlpcompress.models.noted import noted, noted_inputs
 from nlpcompress.models.quantized import DENSE, matrix_of, parts_of, put_quantized
 from nlpcompress.models.ranges import fitted_grid
 from nlpcompress.surgery.holders import (
@@ -24,11 +26,12 @@ from nlpcompress.surgery.verify import Forward
 
 
 class Rounding(NamedTuple):
-    """A weight's grid, and the modules that hold it by their paths."""
+    """A weight's grid, the modules that hold it by their paths, and what rounds their inputs."""
 
     holders: Holders
     scheme: Scheme
     grid: Grid
+    inputs: Mapping[str, RoundedInputs]
 
     @property
     def matrix(self) -> Tensor:
@@ -62,7 +65,11 @@ def with_rounded_values(model: nn.Module, made: Sequence[Rounding]) -> Forward:
             as_it_lies = dense.T if isinstance(holder, Conv1D) else dense.view_as(holder.weight)
             once = {id(module): path for path, module in rounding.holders.items()}
             values |= {f"{path}.weight": as_it_lies for path in once.values()}
-        return functional_call(model, values, (), dict(inputs), tie_weights=False)
+        with ExitStack() as hooks:
+            for rounding in made:
+                for path, rounded_inputs in rounding.inputs.items():
+                    hooks.enter_context(inputs_rounded(rounding.holders[path], rounded_inputs))
+            return functional_call(model, values, (), dict(inputs), tie_weights=False)
 
     return forward
 
@@ -73,7 +80,7 @@ def quantize(model: nn.Module, made: Sequence[Rounding]) -> None:
     for rounding in made:
         parts = parts_of(rounding.matrix, rounding.scheme, rounding.grid)
         for path in rounding.holders:
-            put_quantized(model, path, rounding.scheme, parts)
+            put_quantized(model, path, rounding.scheme, parts, rounding.inputs.get(path))
     if any(table is module for rounding in made for module in rounding.holders.values()):
         untie_config(model)
 
@@ -83,7 +90,8 @@ def _rounding(model: nn.Module, edit: Quantize, name: str) -> Rounding:
     matrix = matrix_of(next(iter(holders.values())))
     assert matrix is not None, "holders are dense"
     scheme = _scheme(edit, name, *matrix.shape)
-    return Rounding(holders, scheme, _grid(edit, name, holders, scheme, matrix))
+    grid = _grid(edit, name, holders, scheme, matrix)
+    return Rounding(holders, scheme, grid, dict(_inputs(edit, holders)))
 
 
 def _scheme(edit: Quantize, name: str, rows: int, columns: int) -> Scheme:
@@ -105,10 +113,23 @@ def _scheme(edit: Quantize, name: str, rows: int, columns: int) -> Scheme:
 def _grid(edit: Quantize, name: str, holders: Holders, scheme: Scheme, matrix: Tensor) -> Grid:
     if edit.range != "noted":
         return fitted_grid(matrix, scheme, edit.range)
-    grid = next((g for g in map(noted_grid, holders.values()) if g is not None), None)
-    if grid is None or grid.scale.shape != scheme.groups:
+    note = next((n for n in map(noted, holders.values()) if n is not None), None)
+    if note is None or note.scheme != scheme:
         raise PlanError(
-            f"quantize: no training has noted ranges of {scheme.groups} groups for '{name}'; use "
-            "range min_max, percentile or mse"
+            f"quantize: nothing has noted ranges of {scheme.groups} groups of {scheme.bits} bits "
+            f"for '{name}'; use range min_max, percentile or mse"
         )
-    return grid
+    return note.grid
+
+
+def _inputs(edit: Quantize, holders: Holders) -> Iterator[tuple[str, RoundedInputs]]:
+    if edit.input_bits is None:
+        return
+    for path, module in holders.items():
+        found = noted_inputs(module) if edit.input_range == "noted" else None
+        if isinstance(module, nn.Embedding) or (edit.input_range == "noted" and found is None):
+            raise PlanError(
+                f"quantize: '{path}' has no inputs to round, or nothing has noted their range; use "
+                "input_range dynamic, and leave input_bits out for embeddings"
+            )
+        yield path, found or RoundedInputs(edit.input_bits)

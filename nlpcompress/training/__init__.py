@@ -4,6 +4,7 @@ from nlpcompress.training.checkpoints import last_checkpoint
 from nlpcompress.training.distillation import DistillationTrainer
 from nlpcompress.training.head_pruning import HeadPruningTrainer
 from nlpcompress.training.layerwise import LayerwiseDistillationTrainer
+from nlpcompress.training.mixed_precision import MixedPrecisionTrainer
 from nlpcompress.training.movement_pruning import MovementPruningTrainer
 from nlpcompress.training.parameter_sharing import ParameterSharingTrainer
 from nlpcompress.training.trainer import CompressionTrainer
@@ -14,6 +15,7 @@ __all__ = [
     "DistillationTrainer",
     "HeadPruningTrainer",
     "LayerwiseDistillationTrainer",
+    "MixedPrecisionTrainer",
     "MovementPruningTrainer",
     "ParameterSharingTrainer",
     "TripleLossTrainer",

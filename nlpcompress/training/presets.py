@@ -15,6 +15,7 @@ PRESETS = Registry(
     {
         "albert": "nlpcompress.methods.sharing.albert:Albert",
         "head_importance": "nlpcompress.methods.pruning.head_importance:HeadImportance",
+        "hessian_mixed": "nlpcompress.methods.quantization.hessian_mixed:HessianMixed",
         "movement": "nlpcompress.methods.pruning.movement:Movement",
         "layerwise": "nlpcompress.methods.distillation.layerwise:LayerwiseDistillation",
         "logits": "nlpcompress.methods.distillation.logits:LogitsDistillation",

@@ -31,6 +31,7 @@ QUERY = "bert.encoder.layer.1.attention.self.query"
 PLANS = {
     "one of each": [quantize(OUTPUT, 3), quantize(TABLE, 8, sym=True)],
     "groups": [quantize(OUTPUT, 2, group_size=16, group_rows=4, range="mse")],
+    "rounded inputs": [quantize(OUTPUT, 4, input_bits=8), quantize(QUERY, 8, input_bits=4)],
     "shared": [{"op": "share_layers", "layers": [0, 1, 2, 3]}, quantize(OUTPUT)],
     "factored": [
         *low_rank(f"{OUTPUT}.weight", 8),

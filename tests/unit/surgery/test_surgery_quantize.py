@@ -113,7 +113,7 @@ def test_a_noted_grid_is_taken_as_it_is():
     module = model.get_submodule(OUTPUT)
     scheme = Scheme(32, 48, 4, 1, 16, False)
     grid = fitted_grid(module.weight * 1.5, scheme, "min_max")
-    note_grid(module, grid)
+    note_grid(module, scheme, grid)
     apply_plan(model, [quantize(OUTPUT, group_size=16, range="noted")], inputs)
     found = model.get_submodule(OUTPUT).grid()
     assert torch.equal(found.scale, grid.scale) and torch.equal(found.zero, grid.zero)
@@ -130,7 +130,7 @@ def test_a_noted_grid_is_taken_as_it_is():
         ([quantize(OUTPUT, group_size=0)], "group_size"),
         ([quantize(OUTPUT), quantize(OUTPUT, 8)], "quantized twice"),
         ([quantize(OUTPUT), {"op": "keep_layers", "layers": [0]}, quantize(OUTPUT)], "no weight"),
-        ([quantize(OUTPUT, range="noted")], "no training has noted ranges"),
+        ([quantize(OUTPUT, range="noted")], "nothing has noted ranges"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_changes(plan, message):
@@ -145,7 +145,8 @@ def test_what_cannot_be_is_refused_before_anything_changes(plan, message):
 def test_a_grid_of_other_groups_is_refused():
     model, inputs = deep_bert()
     module = model.get_submodule(OUTPUT)
-    note_grid(module, fitted_grid(module.weight, Scheme(32, 48, 4, 1, 48, False), "min_max"))
+    scheme = Scheme(32, 48, 4, 1, 48, False)
+    note_grid(module, scheme, fitted_grid(module.weight, scheme, "min_max"))
     with pytest.raises(PlanError, match=r"ranges of \(32, 3\) groups"):
         apply_plan(model, [quantize(OUTPUT, group_size=16, range="noted")], inputs)
 

@@ -16,6 +16,8 @@ METHODS = {
     "movement hybrid": {"block": [8, 8], "neurons": True, "final_threshold": 0.3},
     "magnitude": {"final_threshold": 0.2},
     "head_gates": {"gate_learning_rate": 0.1},
+    "hessian_mixed": {"bits": [2, 3], "runs": 2, "num_samples": 8, "embedding_bits": 4},
+    "hessian_mixed learned": {"bits": 3, "train_ranges": "learned", "step_learning_rate": 0.01},
 }
 
 
@@ -45,8 +47,20 @@ def test_a_resumed_run_ends_in_the_same_weights(tmp_path, name):
     expected, actual = weights(whole.model), weights(first.model)
     assert all(torch.equal(expected[key], actual[key]) for key in expected)
     assert any((weight == 0).any() for weight in body_weights(whole.model).values()) or (
-        name in ("head_gates", "movement soft", "movement l0")
+        name in ("head_gates", "movement soft", "movement l0", "hessian_mixed learned")
     )
+
+
+def test_ranges_moved_for_an_evaluation_move_no_second_time_after_it(tmp_path):
+    """The checkpoint of a step is saved after its evaluation, which sets the next step's ranges."""
+    saved = {"save_strategy": "steps", "save_steps": 6, "eval_strategy": "steps", "eval_steps": 6}
+    whole = trainer(tmp_path, tiny_bert(), "hessian_mixed", **saved)
+    whole.train()
+    (tmp_path / "checkpoint-12" / "complete.json").unlink()
+    again = trainer(tmp_path, tiny_bert(), "hessian_mixed", **saved)
+    again.train(resume_from_checkpoint=True)
+    expected, actual = whole.model.state_dict(), again.model.state_dict()
+    assert all(torch.equal(expected[key], actual[key]) for key in expected)
 
 
 def test_scores_have_their_own_learning_rate_and_no_decay(tmp_path):

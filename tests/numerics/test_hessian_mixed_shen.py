@@ -1,0 +1,139 @@
+"""Q-BERT (Shen et al. 2020) and learned steps (Esser et al. 2020), against their formulas."""
+
+import numpy as np
+import pytest
+import torch
+from transformers import BertConfig, BertForSequenceClassification
+
+from nlpcompress.core.method import Progress
+from nlpcompress.gates.fake_quant import FakeQuant, LearnedFakeQuant, MovingFakeQuant
+from nlpcompress.gates.fake_quant_set import FakeQuantSet, Rounded
+from nlpcompress.methods.quantization.hessian_mixed import HessianMixedConfig, decide
+from nlpcompress.methods.quantization.places import Place, scheme_of, stored_bits
+from nlpcompress.models.grid import Scheme
+from nlpcompress.models.weights import body_weights
+from nlpcompress.search import Choice
+
+SCHEME = Scheme(4, 6, 3, 2, 3, False)
+
+
+def matrix(seed=0):
+    return torch.randn(4, 6, generator=torch.Generator().manual_seed(seed))
+
+
+def group(values, below, beside):
+    return values[2 * below : 2 * below + 2, 3 * beside : 3 * beside + 3]
+
+
+def test_gradients_pass_the_rounding_as_they_are():
+    weight = matrix().requires_grad_()
+    wanted = matrix(1)
+    (FakeQuant(weight, SCHEME, "min_max")(weight) * wanted).sum().backward()
+    assert torch.equal(weight.grad, wanted)
+
+
+def test_the_gradient_of_a_learned_step_is_that_of_esser():
+    """Equation 3: -v/s + round(v/s) inside, the end's code beyond; times 1/√(N · levels)."""
+    weight, wanted = matrix(), matrix(1)
+    quantizer = LearnedFakeQuant(weight, SCHEME, "min_max")
+    with torch.no_grad():
+        quantizer.scale.mul_(0.6)  # so that some weights lie beyond the ends
+        quantizer.scale.copy_(quantizer.scale.half().float())
+    weight.requires_grad_()
+    (quantizer(weight) * wanted).sum().backward()
+    beyond = 0
+    for below in range(2):
+        for beside in range(2):
+            step, zero = (float(t[below, beside]) for t in quantizer.grid)
+            values = group(weight.detach(), below, beside).double().numpy()
+            ratio = values / step
+            outside = (ratio + zero < 0) | (ratio + zero > 7)
+            inside = np.round(ratio) - ratio
+            ends = np.clip(ratio + zero, 0, 7) - zero
+            slope = np.where(outside, ends, inside)
+            share = group(wanted, below, beside).double().numpy()
+            expected = (slope * share).sum() / np.sqrt(6 * 7)
+            assert float(quantizer.scale.grad[below, beside]) == pytest.approx(expected, rel=1e-4)
+            found = group(weight.grad, below, beside).numpy()
+            np.testing.assert_allclose(found, np.where(outside, 0, share), rtol=1e-5)
+            beyond += outside.sum()
+    assert beyond > 2
+
+
+def ends_of(weight):
+    """The least and greatest value of each group, `(2, 2)` each."""
+    parts = [group(weight.detach(), i, j) for i in range(2) for j in range(2)]
+    return [
+        torch.stack([end(part) for part in parts]).view(2, 2) for end in (torch.amin, torch.amax)
+    ]
+
+
+def test_ranges_are_moving_averages_once_a_step_and_never_in_an_evaluation():
+    module = torch.nn.Linear(6, 4, bias=False)
+    low, high = ends_of(module.weight)
+    quantizer = MovingFakeQuant(module.weight, SCHEME, "min_max", momentum=0.75)
+    gates = FakeQuantSet(torch.nn.Sequential(module), [Rounded(quantizer, ("0",))])
+    for step in range(5):
+        weight = matrix(step) * (1 + step)
+        with torch.no_grad():
+            module.parametrizations.weight.original.copy_(weight)
+        for _ in range(1 + step % 3):  # an evaluation in between asks again
+            gates.advance(Progress(step, 5, 0))
+        low, high = (
+            0.75 * old + 0.25 * new for old, new in zip((low, high), ends_of(weight), strict=True)
+        )
+        torch.testing.assert_close(quantizer.low, low)
+        torch.testing.assert_close(quantizer.high, high)
+        scale = (high.clamp(min=0) - low.clamp(max=0)) / 7
+        torch.testing.assert_close(quantizer.scale, scale, rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("rows", "groups", "found"),
+    [(768, 128, 128), (3072, 128, 128), (768, 12, 12), (768, 1, 1), (312, 128, 104), (7, 4, 1)],
+)
+def test_a_matrix_has_as_many_groups_of_whole_rows_as_divide_it(rows, groups, found):
+    place = Place("x.weight", ("x",), rows, 64, False)
+    assert scheme_of(place, 4, groups=groups, group_size=-1, sym=False).groups == (found, 1)
+
+
+@pytest.mark.parametrize(("bits", "size"), [(8, 81.2), (4, 40.6), (3, 30.5), (2, 20.4)])
+def test_sizes_of_the_paper(bits, size):
+    """Table 1, in MiB without embeddings; ours have the scales besides, and no biases and norms."""
+    with torch.device("meta"):
+        model = BertForSequenceClassification(BertConfig())
+    body = [
+        Place(name, (name,), *weight.shape, False) for name, weight in body_weights(model).items()
+    ]
+    schemes = [scheme_of(p, bits, groups=128, group_size=-1, sym=False) for p in body]
+    total = sum(map(stored_bits, schemes)) / 8 / 2**20
+    assert total == pytest.approx(size, rel=1e-2)
+
+
+SENSITIVITY = {"layers.0": 0.5, "layers.1": 7.0, "layers.2": 1.0, "layers.3": 3.0}
+
+
+def costs():
+    return {
+        name: [Choice(bits, bits * 100, 2.0 ** (-2 * bits)) for bits in (2, 3, 4)]
+        for name in SENSITIVITY
+    }
+
+
+def test_the_less_sensitive_half_gets_the_fewer_bits_and_the_control_the_reverse():
+    sizes = dict.fromkeys(SENSITIVITY, 100)
+    config = HessianMixedConfig(bits=(2, 3))
+    assert decide(config, SENSITIVITY, costs(), sizes) == {
+        "layers.0": 2, "layers.1": 3, "layers.2": 2, "layers.3": 3,
+    }  # fmt: skip
+    config = HessianMixedConfig(bits=(2, 3), order="reversed")
+    assert decide(config, SENSITIVITY, costs(), sizes) == {
+        "layers.0": 3, "layers.1": 2, "layers.2": 3, "layers.3": 2,
+    }  # fmt: skip
+
+
+def test_a_budget_is_spent_where_it_saves_most_of_the_loss():
+    config = HessianMixedConfig(bits=(2, 3, 4), effective_bits=3)
+    found = decide(config, SENSITIVITY, costs(), dict.fromkeys(SENSITIVITY, 100))
+    assert sum(found.values()) <= 12
+    assert found["layers.1"] == 4 and found["layers.0"] == 2

@@ -1,0 +1,220 @@
+"""hessian_mixed on models: what it rounds, what it notes, and what its plan then codes."""
+
+import copy
+
+import pytest
+import torch
+
+from nlpcompress.core.method import Context
+from nlpcompress.errors import ConfigError
+from nlpcompress.io import save_model
+from nlpcompress.methods import make_method
+from nlpcompress.models.noted import noted
+from nlpcompress.models.quantized import QuantizedLinear, schemes
+from nlpcompress.models.weights import body_weights
+from nlpcompress.surgery import apply_plan
+from nlpcompress.training import CompressionTrainer, MixedPrecisionTrainer
+from tests.families import FAMILIES
+from tests.unit.surgery.test_surgery_low_rank import masked_lm
+from tests.unit.training.training_tiny import Examples, arguments, tiny_bert
+
+pytestmark = pytest.mark.filterwarnings("ignore:the gradient promises")  # of random models
+QUICK = {"runs": 2, "num_samples": 8}
+
+
+def context(inputs, labels=3):
+    count = len(next(iter(inputs.values())))
+    batch = {**inputs, "labels": torch.arange(count) % labels}
+    return Context(example_inputs=inputs, batches=lambda: [batch, batch])
+
+
+def quantized(model, ctx, **config):
+    plan = make_method("hessian_mixed", {**QUICK, **config}).plan(model, ctx)
+    return apply_plan(model, plan, ctx.example_inputs), plan
+
+
+@pytest.mark.parametrize("family", sorted(set(FAMILIES) - {"t5"}))
+def test_without_a_training_every_family_is_coded_as_it_is(family):
+    model, inputs = FAMILIES[family]()
+    body = {name.removesuffix(".weight") for name in body_weights(model)}
+    _, plan = quantized(model, context(inputs), bits=4)
+    assert len(plan) > 3 and {edit.range for edit in plan} == {"min_max"}
+    assert set(schemes(model)) >= body
+    assert not body_weights(model)
+
+
+@pytest.mark.parametrize("family", ["bert", "resnet_basic"])
+def test_two_bits_are_dealt_out_by_blocks(family):
+    model, inputs = FAMILIES[family]()
+    quantized(model, context(inputs), bits=[2, 4], embedding_bits=None)
+    by_layer = {}
+    for path, scheme in schemes(model).items():
+        block = path.split(".attention")[0].split(".intermediate")[0].split(".output")[0]
+        by_layer.setdefault(block if family == "bert" else path, set()).add(scheme.bits)
+    assert all(len(bits) == 1 for bits in by_layer.values())
+    found = sorted(bits.pop() for bits in by_layer.values())
+    assert found == [2] * (len(found) // 2) + [4] * (len(found) - len(found) // 2)
+
+
+def test_a_budget_bounds_what_is_stored():
+    model, inputs = FAMILIES["bert"]()
+    config = {"bits": [2, 3, 4, 8], "effective_bits": 4.5, "blocks": "matrices", "groups": 4}
+    quantized(model, context(inputs), **config, embedding_bits=None)
+    numbers = sum(s.rows * s.columns for s in schemes(model).values())
+    held = sum(
+        8 * sum(part.nbytes for part in model.get_submodule(path).buffers())
+        for path in schemes(model)
+    )
+    assert 4 < held / numbers <= 4.5 + 0.01 * len(schemes(model))  # codes end in whole bytes
+    assert len({s.bits for s in schemes(model).values()}) > 1
+
+
+def test_tables_have_bits_of_their_own_or_stay():
+    for bits, count in ((8, 3), (4, 3), (None, 0)):
+        model, inputs = FAMILIES["bert"]()
+        quantized(model, context(inputs), bits=4, embedding_bits=bits)
+        tables = [s for path, s in schemes(model).items() if "embeddings" in path]
+        assert [s.bits for s in tables] == [bits] * count
+
+
+def trainer(folder, model, **config):
+    values = {"max_steps": 6, "learning_rate": 5e-3}
+    method = make_method("hessian_mixed", {**QUICK, **config})
+    data = {"train_dataset": Examples(), "eval_dataset": Examples(16)}
+    return CompressionTrainer(model, arguments(folder, **values), methods=[method], **data)
+
+
+@pytest.mark.parametrize("embedding_bits", [4, 8])
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"bits": 3},
+        {"bits": 2, "train_ranges": "learned", "range": "mse"},
+        {"bits": 4, "train_ranges": "fixed", "groups": None, "group_size": 8, "sym": True},
+        {"bits": [2, 4], "range": "percentile"},
+    ],
+)
+def test_what_was_trained_is_coded_to_the_last_bit(tmp_path, config, embedding_bits):
+    ours = trainer(tmp_path, tiny_bert(), embedding_bits=embedding_bits, **config)
+    before = copy.deepcopy(ours.model.state_dict())
+    ours.train()
+    model = ours.model.eval()
+    inputs = {k: v[None] for k, v in Examples()[0].items() if k != "labels"}
+    with torch.no_grad():
+        rounded = model(**inputs).logits
+        apart = sum(
+            float((t - before[n]).norm()) for n, t in model.state_dict().items() if n in before
+        )
+        assert apart > 0.1
+        ours.compress()
+        after = ours.model(**inputs).logits
+    if embedding_bits == 4:
+        assert torch.equal(after, rounded)
+        assert {edit.range for edit in ours.plan} == {"noted"}
+    else:
+        assert torch.allclose(after, rounded, atol=0.05) and not torch.equal(after, rounded)
+    assert not any(noted(module) for module in ours.model.modules())
+
+
+def test_an_evaluation_in_between_changes_nothing(tmp_path):
+    ends = []
+    for evaluates in (False, True):
+        extra = {"eval_strategy": "steps", "eval_steps": 2} if evaluates else {}
+        ours = trainer(tmp_path, tiny_bert(), bits=3)
+        for name, value in extra.items():
+            setattr(ours.args, name, value)
+        ours.train()
+        ends.append({n: t.clone() for n, t in ours.model.state_dict().items()})
+    assert all(torch.equal(value, ends[1][name]) for name, value in ends[0].items())
+
+
+def test_a_second_training_starts_from_new_grids(tmp_path):
+    ours = trainer(tmp_path, tiny_bert(), bits=3)
+    ours.train()
+    ours.train()
+    ours.compress()
+    assert len(schemes(ours.model)) == len(body_weights(tiny_bert())) + 3
+
+
+def test_a_tied_decoder_is_coded_with_its_table():
+    model, inputs = masked_lm()
+    labels = {**inputs, "labels": inputs["input_ids"]}
+    ctx = Context(example_inputs=inputs, batches=lambda: [labels])
+    quantized(model, ctx, bits=4)
+    table, decoder = model.get_input_embeddings(), model.get_output_embeddings()
+    assert table.weight is decoder.weight and table.scheme.bits == 8
+
+
+def test_the_named_trainer_learns_from_a_teacher_too(tmp_path):
+    model = tiny_bert()
+    ours = MixedPrecisionTrainer(
+        model,
+        arguments(tmp_path),
+        train_dataset=Examples(),
+        config={"bits": 3},
+        teacher=tiny_bert(seed=1),
+    )
+    ours.train()
+    assert {"loss_task", "loss_soft_targets"} & set(ours.state.log_history[0]) != set()
+    ours.compress()
+    assert {s.bits for path, s in schemes(model).items() if "layer." in path} == {3}
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"bits": 9}, "bits"),
+        ({"bits": [4, 2]}, "must ascend"),
+        ({"bits": [2, 3, 4]}, "give effective_bits"),
+        ({"bits": [2, 4], "group_size": 64}, "groups: null"),
+        ({"bits": 4, "range": "mse", "train_ranges": "moving"}, "train_ranges: learned"),
+        ({"bits": 4, "embedding_bits": 1}, "embedding_bits"),
+        ({"bit": 4}, "bit"),
+    ],
+)
+def test_what_cannot_be_is_told_with_its_key(config, message):
+    with pytest.raises(ConfigError, match=message):
+        make_method("hessian_mixed", config)
+
+
+def test_a_budget_nobody_can_meet_says_the_least():
+    model, inputs = FAMILIES["bert"]()
+    with pytest.raises(ConfigError, match="least"):
+        quantized(model, context(inputs), bits=[2, 3], effective_bits=1.5)
+
+
+@pytest.mark.parametrize("input_range", ["dynamic", "static"])
+def test_inputs_that_were_rounded_in_training_are_rounded_alike_afterwards(tmp_path, input_range):
+    config = {"bits": 4, "embedding_bits": 4, "input_bits": 4, "input_range": input_range}
+    ours = trainer(tmp_path, tiny_bert(), **config)
+    ours.train()
+    model, batch = ours.model.eval(), Examples()[0]
+    inputs = {name: value[None] for name, value in batch.items() if name != "labels"}
+    with torch.no_grad():
+        free = model(**inputs).logits
+        ours.compress()
+        bound = ours.model(**inputs).logits
+        again = type(model).from_pretrained(save_model(ours.model, tmp_path / "saved"))
+        assert torch.equal(again.eval()(**inputs).logits, bound)
+    assert not torch.equal(free, bound)
+    layers = [m for m in ours.model.modules() if isinstance(m, QuantizedLinear)]
+    assert {layer.inputs.ends is None for layer in layers} == {input_range == "dynamic"}
+
+
+def test_static_ends_without_a_training_are_means_over_batches():
+    model, inputs = FAMILIES["bert"]()
+    seen = []
+    layer = model.bert.encoder.layer[0].intermediate.dense
+    layer.register_forward_pre_hook(lambda _, given: seen.append(given[0].aminmax()))
+    first, second = (inputs["input_ids"].roll(shift, 1) for shift in (0, 3))
+    batches = [
+        {**inputs, "input_ids": ids, "labels": torch.tensor([0, 1])} for ids in (first, second)
+    ]
+    with torch.no_grad():
+        for batch in batches:
+            model(**batch)
+    ctx = Context(example_inputs=inputs, batches=lambda: batches)
+    quantized(model, ctx, bits=8, input_bits=8, input_range="static")
+    expected = torch.tensor(seen[:2]).mean(0)
+    found = model.bert.encoder.layer[0].intermediate.dense.inputs.ends.view(torch.float32)
+    torch.testing.assert_close(found, expected)
