@@ -11,10 +11,13 @@ from torch.export import ExportedProgram
 from nlpcompress.axes.meta import on_fake_cpu
 from nlpcompress.core.modes import eval_mode
 from nlpcompress.errors import AxisError
+from nlpcompress.models.dense import dense_stand_ins
 
 
 def export_graph(model: nn.Module, example_inputs: Mapping[str, Tensor]) -> ExportedProgram:
     """The graph of one forward pass in eval mode, without a key-value cache.
+
+    Quantized weights are matrices in it: their decoding is no part of the graph.
 
     Raises `AxisError` when the model cannot be exported on these inputs.
     """
@@ -22,6 +25,11 @@ def export_graph(model: nn.Module, example_inputs: Mapping[str, Tensor]) -> Expo
         raise AxisError(
             "find_axes needs example inputs, got none; see nlpcompress.models.example_inputs"
         )
+    with dense_stand_ins(model):
+        return _exported(model, example_inputs)
+
+
+def _exported(model: nn.Module, example_inputs: Mapping[str, Tensor]) -> ExportedProgram:
     device = _device(model)
     if device.type == "meta":
         model, inputs = on_fake_cpu(model, example_inputs)

@@ -13,9 +13,11 @@ from nlpcompress.axes.names import Scopes, common, numbered, role_name
 from nlpcompress.axes.taps import taps_of
 from nlpcompress.axes.trace import Trace
 from nlpcompress.models.factors import second_factors
+from nlpcompress.models.quantized import schemes
 
 HEAD_DIM = "the head size is a constant in the model's code"
 TWICE = "appears twice in one dimension of a tensor"
+QUANTIZED = "quantized: cut first, then quantize"
 HIDDEN = "kernel"
 RANK = "rank"
 
@@ -28,6 +30,7 @@ class Draft:
     slices: list[Slice]
     sighting: Sighting
     between_factors: bool
+    quantized: bool
 
     @property
     def kind(self) -> str:
@@ -37,7 +40,8 @@ class Draft:
     def frozen(self) -> str | None:
         if len({(cut.tensor, cut.dim) for cut in self.slices}) < len(self.slices):
             return self.atom.frozen or TWICE
-        return self.atom.frozen or (HEAD_DIM if self.kind == "head_dim" else None)
+        of_the_code = HEAD_DIM if self.kind == "head_dim" else None
+        return self.atom.frozen or of_the_code or (QUANTIZED if self.quantized else None)
 
     @property
     def paths(self) -> list[str]:
@@ -54,7 +58,9 @@ def find_axes(model: nn.Module, example_inputs: Mapping[str, Tensor]) -> Axes:
     Raises `AxisError` when the model cannot be exported on these inputs.
     """
     traced = Trace(model, export_graph(model, example_inputs))
-    drafts = [draft for draft in _drafts(traced, second_factors(model)) if draft.kind != HIDDEN]
+    quantized = {f"{path}.weight" for path in schemes(model)}
+    every = _drafts(traced, second_factors(model), quantized)
+    drafts = [draft for draft in every if draft.kind != HIDDEN]
     taps = taps_of(model, traced.notes.consumers)
     axes = [
         Axis(
@@ -70,10 +76,11 @@ def find_axes(model: nn.Module, example_inputs: Mapping[str, Tensor]) -> Axes:
     return Axes(axes, traced.notes.unknown_ops)
 
 
-def _drafts(traced: Trace, seconds: Collection[str]) -> list[Draft]:
+def _drafts(traced: Trace, seconds: Collection[str], quantized: Collection[str]) -> list[Draft]:
     """One for each atom of a parameter or buffer, in the order in which the graph makes them.
 
-    The columns of the tensors in `seconds` are the ranks of factored matrices.
+    The columns of the tensors in `seconds` are the ranks of factored matrices; those in `quantized`
+    are packed.
     """
     slices: dict[Atom, list[Slice]] = {}
     for name, dims in traced.tensors.items():
@@ -89,6 +96,7 @@ def _drafts(traced: Trace, seconds: Collection[str]) -> list[Draft]:
             cuts,
             seen.get(atom, Sighting()),
             between_factors=any(cut.tensor in seconds and cut.dim == 1 for cut in cuts),
+            quantized=any(cut.tensor in quantized for cut in cuts),
         )
         for atom, cuts in slices.items()
     ]

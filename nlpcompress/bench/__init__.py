@@ -1,5 +1,6 @@
 """What a model costs and how fast it is, measured, and the report of it."""
 
+from nlpcompress.bench.bits import Bits, effective_bits
 from nlpcompress.bench.cost import measure
 from nlpcompress.bench.density import density
 from nlpcompress.bench.environment import environment
@@ -8,10 +9,12 @@ from nlpcompress.bench.report import read_report, write_report
 from nlpcompress.bench.rows import Report, Row
 
 __all__ = [
+    "Bits",
     "Report",
     "Row",
     "Timing",
     "density",
+    "effective_bits",
     "environment",
     "measure",
     "measure_latency",

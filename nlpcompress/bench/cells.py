@@ -1,8 +1,9 @@
 """The numbers of a report as short texts, the same in Markdown and HTML."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from nlpcompress.bench.bits import ALL, Bits
 from nlpcompress.bench.latency import Timing
 from nlpcompress.bench.rows import Report, Row
 
@@ -94,6 +95,8 @@ def _columns(rows: Sequence[Row]) -> Iterator[Column]:
     yield Column("parameters", lambda row: row.parameters, "{:,}".format)
     for part in density_parts(rows):
         yield Column(f"density, {part}", lambda row, part=part: row.density.get(part), _percent)
+    if any(row.bits for row in rows):
+        yield Column("bits, quantized", lambda row: row.bits, _bits)
     yield Column("weights, MB", lambda row: row.size_bytes, _megabytes)
     yield Column("ONNX file, MB", lambda row: row.onnx_size_bytes, _megabytes)
     yield Column("MACs, millions", lambda row: row.macs, _millions)
@@ -108,6 +111,10 @@ def _cell(column: Column, value: Any) -> str:
 
 def _percent(share: float) -> str:
     return f"{share:.1%}"
+
+
+def _bits(bits: Mapping[str, Bits]) -> str:
+    return f"{bits[ALL].effective:.2f}" if bits else "none"
 
 
 def _megabytes(size: int) -> str:
@@ -126,7 +133,7 @@ def _comparison(first: Row, row: Row) -> list[str]:
     parts = []
     for what, before, after in (
         ("parameters", first.parameters, row.parameters),
-        ("weights", *_sparse_sizes(first, row)),
+        ("weights", *_packed_sizes(first, row)),
         ("ONNX file", first.onnx_size_bytes, row.onnx_size_bytes),
     ):
         if before and after:
@@ -141,6 +148,7 @@ def _comparison(first: Row, row: Row) -> list[str]:
     return parts
 
 
-def _sparse_sizes(first: Row, row: Row) -> tuple[int | None, int | None]:
-    """Both sizes where zeros are counted: elsewhere the parameters tell as much."""
-    return (first.size_bytes, row.size_bytes) if density_parts([first, row]) else (None, None)
+def _packed_sizes(first: Row, row: Row) -> tuple[int | None, int | None]:
+    """Both sizes where zeros are counted or bits: elsewhere the parameters tell as much."""
+    told = density_parts([first, row]) or first.bits or row.bits
+    return (first.size_bytes, row.size_bytes) if told else (None, None)

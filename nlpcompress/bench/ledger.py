@@ -1,13 +1,17 @@
 """Where the bytes of a model are, each tensor counted once however many names it has."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from safetensors import safe_open
 from torch import Tensor, nn
 
 from nlpcompress.errors import FormatError
+from nlpcompress.models.quantized import PARTS as BUFFERS
+from nlpcompress.models.quantized import QuantizedEmbedding
+from nlpcompress.models.weights import quantized_weights
 
 PARTS = ("embeddings", "encoder", "head")
 HEADERS = "file headers"
@@ -15,8 +19,13 @@ WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 
 
 def parameter_count(model: nn.Module) -> int:
-    """Elements of all parameters, shared ones once."""
-    return sum(parameter.numel() for parameter in model.parameters())
+    """Elements of all parameters and numbers in packed weights, shared ones once.
+
+    Scales and zero points of packed weights are none.
+    """
+    packed = (module.scheme for module in quantized_weights(model).values())
+    dense = sum(parameter.numel() for parameter in model.parameters())
+    return dense + sum(scheme.rows * scheme.columns for scheme in packed)
 
 
 def stored_bytes(model: nn.Module) -> int:
@@ -42,12 +51,23 @@ def size_ledger(model: nn.Module, folder: str | Path | None = None) -> dict[str,
     """
     sizes = _stored_sizes(model) if folder is None else _sizes_on_disk(Path(folder))
     ledger = dict.fromkeys(PARTS, 0)
-    tables = {f"{name}.weight" for name, m in model.named_modules() if isinstance(m, nn.Embedding)}
+    part_of = parts_of(model)
     for name, size in sizes:
-        ledger[_part(name, tables, getattr(model, "base_model_prefix", ""))] += size
+        ledger[part_of(name)] += size
     if folder is not None:
         ledger[HEADERS] = bytes_on_disk(folder) - sum(ledger.values())
     return ledger
+
+
+def parts_of(model: nn.Module) -> Callable[[str], str]:
+    """A function that gives for a tensor's name the part it belongs to, as in `size_ledger`."""
+    tables = {
+        f"{path}.{name}"
+        for path, module in model.named_modules()
+        if isinstance(module, (nn.Embedding, QuantizedEmbedding))
+        for name in BUFFERS
+    }
+    return partial(_part, tables=tables, base=getattr(model, "base_model_prefix", ""))
 
 
 def _part(name: str, tables: set[str], base: str) -> str:

@@ -64,6 +64,11 @@ def notes(report: Report) -> str:
             " Density: the share that is not zero, among the weights of the encoder's layers "
             "(embeddings, pooler and head left out) and among all parameters of the model."
         )
+    if any(row.bits for row in report.rows):
+        text += (
+            " Bits: what a number of the quantized weights takes, its share of the scales and zero "
+            "points included."
+        )
     smaller = next((row for row in report.rows if _as_much_work(report.rows[0], row)), None)
     if smaller is not None:
         text += (

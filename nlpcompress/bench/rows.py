@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from nlpcompress.bench.bits import Bits
 from nlpcompress.bench.latency import Timing
 from nlpcompress.core.config import Config
 
@@ -20,6 +21,7 @@ class Row(Config):
         None, ge=0, description="bytes of PyTorch's weights, of their files where they are saved"
     )
     density: dict[str, Share] = Field({}, description="encoder, model → share that is not zero")
+    bits: dict[str, Bits] = Field({}, description="part → bits a number of quantized weights")
     onnx_size_bytes: int | None = Field(None, ge=0, description="bytes of the ONNX file")
     macs: int | None = Field(None, ge=0, description="multiply-accumulates of one forward pass")
     peak_activations: int | None = Field(None, ge=0, description="elements alive at once, at most")

@@ -84,7 +84,8 @@ def model_card(
         auto_class=TASKS[task].auto_class,
         processor=PROCESSORS[TASKS[task].inputs],
         stock=_is_stock(folder),
-        packed=_is_packed(folder),
+        packed=bool(_quantization(folder).get("packing")),
+        bits=_bits(folder),
         onnx=onnx,
     )
     metadata = _metadata(report, recipe, onnx=bool(onnx), repo_id=repo_id)
@@ -225,12 +226,17 @@ def _is_stock(folder: Path | None) -> bool | None:
     return "quantization_config" not in config and "auto_map" not in config
 
 
-def _is_packed(folder: Path | None) -> bool:
-    """Whether weights lie in the files as bit masks and nonzeros."""
+def _quantization(folder: Path | None) -> Values:
+    """What config.json says of weights that lie packed: as bit masks and nonzeros, as codes."""
     if folder is None or not (folder / "config.json").is_file():
-        return False
-    block = read_json(folder / "config.json").get("quantization_config") or {}
-    return bool(block.get("packing"))
+        return {}
+    return read_json(folder / "config.json").get("quantization_config") or {}
+
+
+def _bits(folder: Path | None) -> list[int]:
+    """Bits of the codes that any weight lies in, lowest first."""
+    quantized = _quantization(folder).get("structure", {}).get("quantized", {})
+    return sorted({scheme["bits"] for scheme in quantized.values()})
 
 
 def _onnx_files(folder: Path | None) -> list[str]:

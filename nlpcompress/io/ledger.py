@@ -5,12 +5,13 @@ from typing import Any
 
 UNMEASURED = "not measured"
 DENSE = "100.0%"
+BITS = "bits, quantized"
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
     """One line a row of the report, one column a quantity that any row has.
 
-    Densities are left out where all of them are 100 %.
+    Densities are left out where all of them are 100 %, bits where no row has any.
 
     >>> print(table([{"name": "teacher", "parameters": 1200}]).splitlines()[2])
     | teacher | 1,200 | not measured | not measured | not measured |
@@ -21,6 +22,8 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     for line, row in enumerate(rows):
         for title, cell in _cells(row):
             columns.setdefault(title, {})[line] = cell
+    if not any(row.get("bits") for row in rows):
+        columns.pop(BITS, None)
     lines = [["model", *columns], ["---", *("---:" for _ in columns)]]
     for line, row in enumerate(rows):
         cells = [column.get(line, UNMEASURED) for column in columns.values()]
@@ -33,6 +36,7 @@ def _cells(row: Mapping[str, Any]) -> list[tuple[str, str]]:
     cells = [(name, _number(value)) for name, value in (row.get("metrics") or {}).items()]
     cells.append(("parameters", _number(row.get("parameters"))))
     cells += _densities(row)
+    cells.append((BITS, _bits(row.get("bits"))))
     cells.append(("weights, MB", _scaled(row.get("size_bytes"), 1e6)))
     cells.append(("ONNX file, MB", _scaled(row.get("onnx_size_bytes"), 1e6)))
     cells.append(("MACs, millions", _scaled(row.get("macs"), 1e6)))
@@ -43,6 +47,10 @@ def _cells(row: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _densities(row: Mapping[str, Any]) -> list[tuple[str, str]]:
     shares = (row.get("density") or {}).items()
     return [(f"density, {part}", f"{share:.1%}") for part, share in shares]
+
+
+def _bits(bits: Mapping[str, Mapping[str, float]] | None) -> str:
+    return f"{bits['all']['effective']:.2f}" if bits else "none"
 
 
 def _number(value: float | None) -> str:

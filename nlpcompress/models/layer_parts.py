@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from nlpcompress.models.heads import PROJECTIONS, QUERIES, projection
 from nlpcompress.models.layers import layers_of
+from nlpcompress.models.quantized import schemes
 
 
 def parameters_of(layer: nn.Module, part: str) -> dict[str, nn.Parameter]:
@@ -16,12 +17,18 @@ def parameters_of(layer: nn.Module, part: str) -> dict[str, nn.Parameter]:
     The attention is what holds queries, with all that lies in the same child of the layer; the FFN
     is every other child with linear layers. Norms of their own are in neither.
     """
-    kinds = {child: _kind(module) for child, module in layer.named_children()}
+    kinds = _kinds(layer)
     return {
         name: parameter
         for name, parameter in layer.named_parameters(remove_duplicate=False)
         if part in ("all", kinds.get(name.partition(".")[0]))
     }
+
+
+def quantized_in(layer: nn.Module, part: str) -> list[str]:
+    """Paths in the layer of the quantized modules of `part`, as in `parameters_of`."""
+    kinds = _kinds(layer)
+    return [path for path in schemes(layer) if part in ("all", kinds.get(path.partition(".")[0]))]
 
 
 def shared_values(
@@ -35,6 +42,10 @@ def shared_values(
         name: torch.stack([value, *(layer[name] for layer in others)]).detach().mean(0)
         for name, value in first.items()
     }
+
+
+def _kinds(layer: nn.Module) -> dict[str, str]:
+    return {child: _kind(module) for child, module in layer.named_children()}
 
 
 def _kind(module: nn.Module) -> str:

@@ -5,7 +5,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from nlpcompress.bench import Report, Row, density, environment, measure, write_report
+from nlpcompress.bench import (
+    Report,
+    Row,
+    density,
+    effective_bits,
+    environment,
+    measure,
+    write_report,
+)
 from nlpcompress.core.whole import write_whole
 from nlpcompress.io.card import folder_card
 from nlpcompress.io.load import load_model_folder
@@ -100,12 +108,12 @@ class Stopwatch:
 
 
 def _costs(job: Job, folder: Path) -> dict[str, Any]:
-    """What a saved model weighs, how dense it is, and what one pass of the last shape costs."""
+    """A saved model's size, density and bits, and what one pass of the last shape costs."""
     *_, batch = bench_batches(job.data, job.recipe.bench)
     model = load_model_folder(folder)
     costs = measure(model, batch, folder)
     counted = {name: costs[name] for name in ("parameters", "size_bytes", "macs")}
-    return {**counted, "density": density(model)}
+    return {**counted, "density": density(model), "bits": effective_bits(model)}
 
 
 def _stages(job: Job) -> Iterator[dict[str, Any]]:

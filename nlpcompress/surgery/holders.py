@@ -7,6 +7,7 @@ from transformers import PreTrainedModel
 
 from nlpcompress.core.nearest import nearest
 from nlpcompress.errors import PlanError
+from nlpcompress.models.quantized import schemes
 from nlpcompress.models.structure import DiskNames, named_tensors
 
 Holders = Mapping[str, nn.Module]
@@ -15,8 +16,15 @@ TIED = "tie_word_embeddings"
 
 
 def weight_named(model: nn.Module, name: str, *, op: str) -> str:
-    """Name on disk → in the modules. Raises `PlanError` when no weight with rows is called so."""
+    """Name on disk → in the modules.
+
+    Raises `PlanError` when no weight with rows is called so, or when it is quantized.
+    """
     found = DiskNames(model)(name)
+    if found in {f"{path}.weight" for path in schemes(model)}:
+        raise PlanError(
+            f"{op}: '{name}' is quantized already; make it smaller first, then quantize once"
+        )
     weights = [
         n for n, tensor in named_tensors(model).items() if tensor.dim() > 1 and n.endswith("weight")
     ]

@@ -8,7 +8,7 @@ from torch.func import functional_call
 
 from nlpcompress.core.edits import ShareLayers
 from nlpcompress.errors import PlanError
-from nlpcompress.models.layer_parts import parameters_of, shared_values
+from nlpcompress.models.layer_parts import parameters_of, quantized_in, shared_values
 from nlpcompress.models.layers import layers_of
 from nlpcompress.models.structure import replace_tensors
 from nlpcompress.models.ties import tie
@@ -16,12 +16,17 @@ from nlpcompress.surgery.verify import Forward
 
 
 def check_shared(model: nn.Module, edit: ShareLayers) -> None:
-    """Raises `PlanError` when the model has no such layers, or they differ in shape."""
+    """Raises `PlanError` when there are no such layers, they differ in shape or are quantized."""
     path, stack = layers_of(model)
     if edit.layers[-1] >= len(stack):
         raise PlanError(
             f"'{path}' has layers 0 to {len(stack) - 1} at this point of the plan, got "
             f"{edit.layers[-1]}"
+        )
+    packed = [path for layer in edit.layers for path in quantized_in(stack[layer], edit.part)]
+    if packed:
+        raise PlanError(
+            f"share_layers: '{packed[0]}' of the layers is quantized; share first, then quantize"
         )
     first, *others = (_shapes(stack[layer], edit.part) for layer in edit.layers)
     if not first:

@@ -12,6 +12,7 @@ from nlpcompress.models.grid import Scheme, rounded
 from nlpcompress.models.noted import note_grid
 from nlpcompress.models.quantized import DENSE, Quantized, QuantizedEmbedding, schemes
 from nlpcompress.models.ranges import fitted_grid
+from nlpcompress.models.record import record_structure
 from nlpcompress.models.structure import names_on_disk
 from nlpcompress.models.weights import body_weights
 from nlpcompress.surgery import apply_plan
@@ -129,7 +130,10 @@ def test_a_noted_grid_is_taken_as_it_is():
         ([quantize(OUTPUT, group_rows=64)], "group_rows 64 does not divide"),
         ([quantize(OUTPUT, group_size=0)], "group_size"),
         ([quantize(OUTPUT), quantize(OUTPUT, 8)], "quantized twice"),
-        ([quantize(OUTPUT), {"op": "keep_layers", "layers": [0]}, quantize(OUTPUT)], "no weight"),
+        (
+            [quantize(OUTPUT), {"op": "keep_layers", "layers": [0]}, quantize(OUTPUT)],
+            "quantized already",
+        ),
         ([quantize(OUTPUT, range="noted")], "nothing has noted ranges"),
     ],
 )
@@ -157,3 +161,60 @@ def test_a_model_in_half_precision_computes_in_it():
     inputs = {"input_ids": torch.tensor([[5, 6, 7]])}
     apply_plan(model, [quantize(TABLE, 8), quantize(OUTPUT, 8)], inputs)
     assert model(**inputs).logits.dtype == torch.bfloat16
+
+
+LOW_RANK = {"op": "low_rank", "weight": f"{OUTPUT}.weight", "rank": 2}
+SHARE = {"op": "share_layers", "layers": [0, 1]}
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (LOW_RANK, "quantized already; make it smaller first, then quantize once"),
+        (SHARE, "'output.dense' of the layers is quantized; share first, then quantize"),
+        ({**SHARE, "part": "ffn"}, "share first, then quantize"),
+    ],
+)
+def test_what_must_come_before_says_so(edit, message):
+    model, inputs = deep_bert()
+    apply_plan(model, [quantize(OUTPUT)], inputs)
+    with pytest.raises(PlanError, match=message):
+        apply_plan(model, [edit], inputs)
+
+
+def test_a_part_that_is_not_quantized_can_still_be_shared():
+    model, inputs = deep_bert()
+    apply_plan(model, [quantize(OUTPUT), {**SHARE, "part": "attention"}], inputs)
+    first, second = (model.bert.encoder.layer[i].attention.self.query for i in (0, 1))
+    assert first.weight is second.weight
+
+
+def test_quantized_layers_can_still_be_left_out():
+    model, inputs = deep_bert()
+    apply_plan(model, quantize_all(model), inputs)
+    last = model.bert.encoder.layer[3].output.dense
+    apply_plan(model, [{"op": "keep_layers", "layers": [1, 3]}], inputs)
+    assert model.config.num_hidden_layers == 2
+    assert model.bert.encoder.layer[1].output.dense is last
+
+
+def test_a_copy_computes_the_same_and_keeps_what_is_shared():
+    model, inputs = masked_lm()
+    apply_plan(model, [quantize(TABLE), *quantize_all(model)], inputs)
+    twin = copy.deepcopy(model)
+    assert torch.equal(twin(**inputs).logits, model(**inputs).logits)
+    table = twin.get_input_embeddings()
+    assert twin.get_output_embeddings().weight is table.weight
+    assert table.weight is not model.get_input_embeddings().weight
+
+
+def test_half_keeps_the_codes_and_computes_in_half():
+    model, inputs = deep_bert()
+    apply_plan(model, [quantize(TABLE, 8), *quantize_all(model)], inputs)
+    before = {name: b.clone() for name, b in model.named_buffers() if b.dtype == torch.int8}
+    model.half()
+    after = dict(model.named_buffers())
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+    assert model(**inputs).logits.dtype == torch.float16
+    record_structure(model)
+    assert model.config.quantization_config.structure["quantized"]
