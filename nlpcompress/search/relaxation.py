@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 
 class Option(NamedTuple):
-    """One option of an item; `index` is its place in the caller's sequence."""
+    """One option of an item; `place` is its index in the caller's sequence."""
 
     weight: int
     cost: int
-    index: int
+    place: int
 
 
 class Solution(NamedTuple):
@@ -25,7 +25,7 @@ class Solution(NamedTuple):
 
     cost: int
     weight: int
-    picks: tuple[int, ...]  # the option's index of each item
+    places: tuple[int, ...]  # of each item's option
 
 
 class Step(NamedTuple):
@@ -63,7 +63,7 @@ def relax(items: Sequence[Sequence[Option]], limit: int) -> tuple[Fraction, Solu
         elif not price:
             price = -step.slope
     cost = sum(option.cost for option in picks)
-    return price, Solution(cost, limit - room, tuple(option.index for option in picks))
+    return price, Solution(cost, limit - room, tuple(option.place for option in picks))
 
 
 def _steps(item: int, options: Sequence[Option]) -> list[Step]:

@@ -1,9 +1,9 @@
-"""One pass of the dynamic program over the items: the partial solutions that may still win."""
+"""The dynamic program over the items: the partial solutions that may still be the best."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from nlpcompress.search.relaxation import Option, Solution
+from nlpcompress.search.relaxation import Option
 
 
 class Stage(NamedTuple):
@@ -14,55 +14,61 @@ class Stage(NamedTuple):
     lightest: int  # weight of the later items' lightest options
     heaviest: int  # weight of the later items' heaviest options
     priced: int  # sum of the later items' least cost + price · weight
+    usual: int  # weight of a good solution up to this item
 
 
 class State(NamedTuple):
-    """One option of each item so far; `path` is (index, path before), () at the start."""
+    """One option of each item so far; `path` is (item, place, path before), () at the start."""
 
     weight: int
     cost: int
     path: tuple[Any, ...]
 
 
-def stages(items: Sequence[Sequence[Option]], price: int, order: Sequence[int]) -> list[Stage]:
-    """The items in the order of the sweep."""
+class Bounds(NamedTuple):
+    """What a solution must keep to be of use."""
+
+    limit: int  # most weight
+    ceiling: int  # most cost
+    price: int  # cost of one unit of weight in the linear relaxation
+
+
+def stages(
+    items: Sequence[Sequence[Option]], order: Sequence[int], good: Sequence[int], price: int
+) -> list[Stage]:
+    """The items in this order; `good` has each item's weight in a good solution."""
     found: list[Stage] = []
     lightest = heaviest = priced = 0
+    usual = sum(good)
     for item in reversed(order):
         options = items[item]
-        found.append(Stage(item, options, lightest, heaviest, priced))
+        found.append(Stage(item, options, lightest, heaviest, priced, usual))
         lightest += options[0].weight
         heaviest += options[-1].weight
         priced += min(option.cost + price * option.weight for option in options)
+        usual -= good[item]
     return found[::-1]
 
 
-def sweep(
-    stages: Sequence[Stage], *, price: int, limit: int, ceiling: int, width: int
-) -> tuple[Solution | None, bool]:
-    """The best solution found that costs at most `ceiling`, and whether it is the best there is.
+def sweep(stages: Sequence[Stage], bounds: Bounds, width: int) -> tuple[list[State], bool]:
+    """The states after these stages, weights rising and costs falling; whether they are all.
 
     After each item only states that no lighter one is as cheap as are kept [Nemhauser and Ullmann,
-    Discrete Dynamic Programming and Capital Allocation, Management Science 15(9), 1969], of them
-    only those that may end at `ceiling` or below: later items of weight w cost at least
-    `priced` - price · w, and w exceeds neither the room nor `heaviest`. Of more than `width`
-    states the ones of least cost + price · weight stay, and the best may be lost.
+    Discrete Dynamic Programming and Capital Allocation, Management Science 15(9), 1969], and of
+    them only those that the later items may complete within the bounds: items of weight w cost at
+    least `priced` - price · w, and w exceeds neither the room nor `heaviest`. Of more than `width`
+    states the ones of least cost + price · weight stay, of equal ones those as heavy as usual.
     """
-    states, whole = [State(0, 0, ())], True
+    states, all_kept = [State(0, 0, ())], True
     for stage in stages:
-        states = _undominated(_grown(states, stage, price, limit, ceiling))
+        states = _undominated(_grown(states, stage, bounds))
         if len(states) > width:
-            states = sorted(states, key=lambda s: (s.cost + price * s.weight, s.weight))[:width]
-            whole = False
-    if not states:
-        return None, whole
-    best = min(states, key=lambda s: (s.cost, s.weight))
-    return Solution(best.cost, best.weight, _picks(best, stages)), whole
+            states, all_kept = _best(states, stage, bounds.price, width), False
+    return states, all_kept
 
 
-def _grown(
-    states: Sequence[State], stage: Stage, price: int, limit: int, ceiling: int
-) -> list[State]:
+def _grown(states: Sequence[State], stage: Stage, bounds: Bounds) -> list[State]:
+    limit, ceiling, price = bounds
     grown = []
     for state in states:
         for option in stage.options:
@@ -71,8 +77,15 @@ def _grown(
                 break
             cost = state.cost + option.cost
             if cost + stage.priced - price * min(room, stage.heaviest) <= ceiling:
-                grown.append(State(limit - room, cost, (option.index, state.path)))
+                grown.append(State(limit - room, cost, (stage.item, option.place, state.path)))
     return grown
+
+
+def _best(states: Sequence[State], stage: Stage, price: int, width: int) -> list[State]:
+    def rank(state: State) -> tuple[int, int]:
+        return state.cost + price * state.weight, abs(state.weight - stage.usual)
+
+    return sorted(sorted(states, key=rank)[:width], key=lambda s: s.weight)
 
 
 def _undominated(states: list[State]) -> list[State]:
@@ -81,10 +94,3 @@ def _undominated(states: list[State]) -> list[State]:
         if not kept or state.cost < kept[-1].cost:
             kept.append(state)
     return kept
-
-
-def _picks(state: State, stages: Sequence[Stage]) -> tuple[int, ...]:
-    picks, path = {}, state.path
-    for stage in reversed(stages):
-        picks[stage.item], path = path
-    return tuple(picks[item] for item in range(len(stages)))

@@ -105,30 +105,9 @@ def test_neither_the_order_of_items_nor_that_of_choices_changes_the_result(seed)
     assert list(allocate(shuffled, budget)) == list(shuffled)
 
 
-def test_forty_distinct_matrices_match_a_table_of_all_sizes():
-    # Matrices of 20 to 60 weights have few sums of sizes. The loss of one weight is nearly the
-    # same in all of them: a hard case, where bounds cut off little and the first sweep is cut.
-    rng = random.Random(0)
-    items = {
-        f"layer.{index}": [
-            Choice(b, weights * b, round(weights * 4.0 ** (10 - b) * rng.uniform(0.999, 1.001)))
-            for b in WIDTHS
-        ]
-        for index in range(40)
-        for weights in [rng.randint(20, 60)]
-    }
-    budget = round(3.9 * sum(choices[0].size // 2 for choices in items.values()))
-    least = {0: 0}
-    for choices in items.values():
-        longer = {}
-        for size, loss in least.items():
-            for choice in choices:
-                key, value = size + choice.size, loss + choice.loss
-                if key <= budget and value < longer.get(key, math.inf):
-                    longer[key] = value
-        least = longer
-    best = min((loss, size) for size, loss in least.items())
-    assert exact_cost(items, allocate(items, budget)) == best
+def test_of_choices_of_the_same_size_and_loss_the_fewer_bits_win():
+    choices = [Choice(8, 8, 0.1), Choice(2, 8, 0.1), Choice(4, 8, 0.1)]
+    assert allocate({"key": choices}, 8) == allocate_for_loss({"key": choices}, 1.0) == {"key": 2}
 
 
 def test_a_loss_a_quadrillion_times_smaller_than_another_still_decides():
