@@ -27,7 +27,7 @@ def _stages(found: Sequence[Forecast]) -> Iterator[str]:
     start = found[0].cost
     for stage in found:
         parameters, size = stage.cost["parameters"], stage.cost["size_bytes"]
-        share = parameters / start["parameters"]
+        share = size / start["size_bytes"]
         yield f"{stage.title}: {parameters:,} parameters, {size:,} bytes ({share:.1%} of the start)"
         yield from (f"    {action}" for action in stage.actions)
 

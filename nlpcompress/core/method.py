@@ -23,13 +23,15 @@ class Context:
     """What a method may look at besides the model. Tensors are on the CPU; a method moves them.
 
     `batches()` starts a fresh pass over collated training batches, labels included;
-    `example_inputs` is one small batch without labels, good for one forward pass.
+    `example_inputs` is one small batch without labels, good for one forward pass. With
+    `sizes_only` how much goes is asked for, and not what: costly scores may be all alike.
     """
 
     example_inputs: Batch
     batches: Callable[[], Iterable[Batch]] = field(default=tuple)
     teacher: nn.Module | None = None
     seed: int = 0
+    sizes_only: bool = False
 
 
 @dataclass

@@ -17,6 +17,7 @@ from nlpcompress.core.edits import (
     Keep,
     KeepLayers,
     LowRank,
+    Quantize,
     ShareLayers,
 )
 from nlpcompress.core.method import Context, Method, Progress
@@ -79,7 +80,7 @@ def _cut(model: PreTrainedModel, stage: StageConfig, data: TaskData, *, seed: in
     examples = example_inputs(model)
     torch.manual_seed(seed)
     method = make_method(stage.method, stage.config)
-    ctx = Context(examples, batches, None, seed)
+    ctx = Context(examples, batches, None, seed, sizes_only=True)
     _close_gates(method, model, ctx)
     plan = method.plan(model, ctx)
     if len(plan):
@@ -125,6 +126,8 @@ def _cut_line(edit: Edit) -> str:
         return f"factor_embedding: {edit.size} numbers a token"
     if isinstance(edit, LowRank):
         return f"low_rank {edit.weight}: rank {edit.rank}"
+    if isinstance(edit, Quantize):
+        return f"quantize {edit.weight}: {edit.bits} bits"
     return "mask: zeros in the body's weights stay"
 
 

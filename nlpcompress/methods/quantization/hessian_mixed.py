@@ -222,8 +222,10 @@ class HessianMixed(Method):
         self, model: nn.Module, blocks: Blocks, places: Mapping[str, Place], ctx: Context
     ) -> dict[str, int]:
         config = self.config
-        batches = list(first_examples(ctx.batches(), config.runs * config.num_samples))
-        sensitivity = omegas(model, blocks, batches, runs=config.runs, seed=ctx.seed)
+        sensitivity = dict.fromkeys(blocks, 1.0)
+        if not ctx.sizes_only:
+            batches = list(first_examples(ctx.batches(), config.runs * config.num_samples))
+            sensitivity = omegas(model, blocks, batches, runs=config.runs, seed=ctx.seed)
         costs = {
             block: choices([self._options(model, places[name]) for name in names], config.range)
             for block, names in blocks.items()
