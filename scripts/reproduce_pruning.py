@@ -222,20 +222,40 @@ def of_a_level(result: Result) -> tuple[str, bool, float]:
 
 
 def plot(results: list[Result], path: Path) -> None:
-    """One curve a method, dashed without a teacher."""
+    """One colour a method, dashed without a teacher; bars are standard deviations over seeds."""
     figure, axis = plt.subplots(figsize=(7, 5))
-    curves: dict[tuple[str, bool], list[tuple[float, float, float]]] = {}
+    colours: dict[str, str] = {}
+    for (method, distil), points in sorted(curves(results).items()):
+        x, y, deviation = zip(*sorted(points), strict=True)
+        drawn = axis.errorbar(
+            x,
+            y,
+            deviation,
+            label=f"{method}{', distilled' if distil else ''}",
+            color=colours.get(method),
+            linestyle="-" if distil else "--",
+            marker="o",
+            markersize=4,
+            capsize=2,
+            elinewidth=0.7,
+        )
+        colours[method] = drawn.lines[0].get_color()
+    axis.set(xscale="log", xlabel="share of the encoder's weights left", ylabel="accuracy")
+    axis.set_xticks(DENSITIES, [f"{density:.0%}" for density in DENSITIES])
+    axis.minorticks_off()
+    axis.grid(alpha=0.3)
+    axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
+    figure.savefig(path, dpi=150, bbox_inches="tight")
+
+
+def curves(results: list[Result]) -> dict[tuple[str, bool], list[tuple[float, float, float]]]:
+    """Method, taught or not → density, mean accuracy and its deviation, of each level."""
+    found: dict[tuple[str, bool], list[tuple[float, float, float]]] = {}
     for (method, distil, _), group in grouped(results, of_a_level).items():
         density = statistics.mean(result["density"] for result in group)
         point = (density, *mean_and_deviation([result["accuracy"] for result in group]))
-        curves.setdefault((method, distil), []).append(point)
-    for (method, distil), points in sorted(curves.items()):
-        x, y, deviation = zip(*sorted(points), strict=True)
-        style = {"linestyle": "-" if distil else "--", "marker": "o", "capsize": 2}
-        axis.errorbar(x, y, deviation, label=f"{method}{', distilled' if distil else ''}", **style)
-    axis.set(xscale="log", xlabel="share of the encoder's weights left", ylabel="accuracy")
-    axis.legend()
-    figure.savefig(path, dpi=150, bbox_inches="tight")
+        found.setdefault((method, distil), []).append(point)
+    return found
 
 
 if __name__ == "__main__":
