@@ -1,30 +1,55 @@
-"""`nlpcompress export`: the ONNX files of a result again, for instance after a run without them."""
+"""`nlpcompress export`: a result's ONNX files again, or a folder in a format of others."""
 
 import argparse
+from pathlib import Path
 
 from nlpcompress.cli.log import start_log
 from nlpcompress.cli.targets import add_folder
-from nlpcompress.recipe.exporting import ONNX, export_model
+from nlpcompress.errors import ConfigError
+from nlpcompress.recipe.exporting import COMPRESSED_TENSORS, ONNX, export_model, export_packed
 from nlpcompress.recipe.result import open_result
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """`export FOLDER [--quantize none|dynamic-int8] [export.max_metric_drop=…]`"""
+    """`export FOLDER [--format onnx|compressed-tensors] [--quantize none|dynamic-int8]
+    [export.max_metric_drop=…]`
+    """
     parser.add_argument(
-        "--quantize", choices=["none", "dynamic-int8"], help="default: as the recipe says"
+        "--format",
+        choices=[ONNX, COMPRESSED_TENSORS],
+        default=ONNX,
+        help="compressed-tensors: a quantized model for transformers without nlpcompress",
+    )
+    parser.add_argument(
+        "--quantize", choices=["none", "dynamic-int8"], help="of ONNX; default: as the recipe says"
     )
     add_folder(parser)
 
 
 def main(args: argparse.Namespace) -> int:
-    """Write onnx/ and print the files in it. Raises `ParityError` when they do not agree."""
+    """Write onnx/ or compressed-tensors/ and print the files in it.
+
+    Raises `ParityError` when ONNX files do not agree, `FormatError` when the format cannot say the
+    model.
+    """
     start_log()
+    folder = _onnx(args) if args.format == ONNX else _packed(args)
+    for path in sorted(folder.iterdir()):
+        print(f"{path.stat().st_size:>12,} bytes  {path}")
+    return 0
+
+
+def _onnx(args: argparse.Namespace) -> Path:
     wanted = ["export.onnx=true"]
     if args.quantize is not None:
         wanted.append(f"export.quantize={args.quantize}")
     job = open_result(args.folder, [*wanted, *args.overrides])
     folder = job.workspace.out / ONNX
     export_model(job, job.workspace.out, folder, gate=True)
-    for path in sorted(folder.iterdir()):
-        print(f"{path.stat().st_size:>12,} bytes  {path}")
-    return 0
+    return folder
+
+
+def _packed(args: argparse.Namespace) -> Path:
+    if args.quantize is not None or args.overrides:
+        raise ConfigError(f"--format {args.format} takes no --quantize and no overrides")
+    return export_packed(Path(args.folder))

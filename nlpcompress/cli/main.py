@@ -17,7 +17,7 @@ VERBS = {
     "ls": "list methods, recipes, data, metrics or tasks, one name a line",
     "show": "say what a result folder, a model or a recipe holds",
     "axes": "list a model's axes: what can be cut, and why the rest cannot",
-    "export": "write ONNX files for the model in a folder, and check them",
+    "export": "write the model in a folder as checked ONNX files, or for compressed-tensors",
     "evaluate": "measure the models in a result folder on the test set",
     "bench": "time the models in a result folder",
     "report": "write report.md and report.html again from report.json, and print the table",

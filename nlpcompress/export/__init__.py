@@ -1,5 +1,9 @@
-"""Models as ONNX files: export, int8, the runtime, and the gate that compares them."""
+"""Models as ONNX files: export, int8, the runtime, and the gate that compares them.
 
+And as compressed-tensors folders.
+"""
+
+from nlpcompress.export.compressed_tensors import export_compressed_tensors
 from nlpcompress.export.onnx import export_onnx
 from nlpcompress.export.parity import MetricGate, Parity, check_parity, compare
 from nlpcompress.export.quantize import DynamicInt8, count_quantized, quantize_dynamic
@@ -14,6 +18,7 @@ __all__ = [
     "check_parity",
     "compare",
     "count_quantized",
+    "export_compressed_tensors",
     "export_onnx",
     "quantize_dynamic",
     "read_parity",

@@ -14,6 +14,7 @@ from nlpcompress.export import (
     OnnxModel,
     Parity,
     check_parity,
+    export_compressed_tensors,
     export_onnx,
     quantize_dynamic,
     write_parity,
@@ -25,7 +26,7 @@ from nlpcompress.recipe.job import Job, duration
 from nlpcompress.recipe.workspace import Part
 
 logger = logging.getLogger(__name__)
-ONNX = "onnx"
+ONNX, COMPRESSED_TENSORS = "onnx", "compressed-tensors"
 FLOAT, INT8 = "model.onnx", "model_int8.onnx"
 SHAPES_OF_WEIGHTS = ("quantization_config", "auto_map")
 """Keys of config.json that a graph has no use for: it carries its own shapes."""
@@ -76,6 +77,17 @@ def export_model(job: Job, source: Path, folder: Path, *, gate: bool) -> None:
     _describe(source, folder)
 
 
+def export_packed(source: Path) -> Path:
+    """Write the quantized model in `source` to its compressed-tensors/, and return that folder.
+
+    Raises `FormatError` as `export_compressed_tensors` does.
+    """
+    out = source / COMPRESSED_TENSORS
+    return export_compressed_tensors(
+        load_model_folder(source), out, extra_files=_processor_files(source)
+    )
+
+
 def _rows(job: Job) -> list[Batch]:
     size = job.recipe.evaluate.batch_size
     return list(test_batches(job.data, batch_size=size, limit=PARITY_ROWS))
@@ -112,11 +124,14 @@ def _log(parities: dict[str, Parity]) -> None:
         logger.info("%s: logits within %.1e of torch, relative", name, parity.relative)
 
 
+def _processor_files(model: Path) -> list[Path]:
+    return [model / name for name in PROCESSOR if (model / name).is_file()]
+
+
 def _describe(model: Path, folder: Path) -> None:
     """The config and the processor beside the graph: other runtimes open the folder as it is."""
-    for name in PROCESSOR:
-        if (model / name).is_file():
-            shutil.copyfile(model / name, folder / name)
+    for file in _processor_files(model):
+        shutil.copyfile(file, folder / file.name)
     config = json.loads((model / "config.json").read_text(encoding="utf-8"))
     plain = {key: value for key, value in config.items() if key not in SHAPES_OF_WEIGHTS}
     write_whole(folder / "config.json", json.dumps(plain, indent=2))

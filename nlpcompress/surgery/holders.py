@@ -63,11 +63,11 @@ def table_of(model: nn.Module) -> nn.Module | None:
         return None
 
 
-def untie_config(model: nn.Module) -> None:
-    """Have no stock config say that a decoder is tied to the table of tokens.
+def say_tied(model: nn.Module, tied: bool) -> None:
+    """Have every stock config that can say whether a decoder is tied to the table say this.
 
-    The record of shared weights says so, once the table is no stock one.
+    Once the table is no stock one, the record of shared weights says it, and no config does.
     """
     for part in model.modules():
         if isinstance(part, PreTrainedModel) and hasattr(part.config, TIED):
-            setattr(part.config, TIED, False)
+            setattr(part.config, TIED, tied)

@@ -14,8 +14,8 @@ from nlpcompress.models.svd import truncated_svd
 from nlpcompress.surgery.holders import (
     Holders,
     holders_of,
+    say_tied,
     table_of,
-    untie_config,
     weight_named,
 )
 from nlpcompress.surgery.verify import Forward
@@ -72,7 +72,7 @@ def factor(model: nn.Module, made: Sequence[Factored]) -> None:
         for path in holders:
             put_factors(model, path, first, second)
     if any(table is module for holders, *_ in made for module in holders.values()):
-        untie_config(model)
+        say_tied(model, False)
 
 
 def _checked(model: nn.Module, edit: Factoring, name: str) -> Holders:

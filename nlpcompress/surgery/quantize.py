@@ -18,8 +18,8 @@ from nlpcompress.models.ranges import fitted_grid
 from nlpcompress.surgery.holders import (
     Holders,
     holders_of,
+    say_tied,
     table_of,
-    untie_config,
     weight_named,
 )
 from nlpcompress.surgery.verify import Forward
@@ -82,7 +82,7 @@ def quantize(model: nn.Module, made: Sequence[Rounding]) -> None:
         for path in rounding.holders:
             put_quantized(model, path, rounding.scheme, parts, rounding.inputs.get(path))
     if any(table is module for rounding in made for module in rounding.holders.values()):
-        untie_config(model)
+        say_tied(model, False)
 
 
 def _rounding(model: nn.Module, edit: Quantize, name: str) -> Rounding:

@@ -239,6 +239,17 @@ def test_how_to_load_follows_the_folder(tmp_path, config, says, imports):
     assert ("trust_remote_code=True" in text) == imports
 
 
+def test_the_bits_of_quantized_weights_are_told(tmp_path):
+    schemes = {f"{name}.weight": {"bits": bits} for name, bits in (("a", 8), ("b", 4), ("c", 8))}
+    block = {"structure": {"quantized": schemes}}
+    config = {"quantization_config": block, "auto_map": {}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    says = "Weights lie in the file and in memory as codes of 4, 8 bits"
+    assert says in model_card(REPORT, RECIPE, folder=tmp_path)
+    (tmp_path / "config.json").write_text("{}")
+    assert "as codes of" not in model_card(REPORT, RECIPE, folder=tmp_path)
+
+
 def test_onnx_is_told_of_where_there_is_one(tmp_path):
     assert "onnxruntime" not in model_card(REPORT, RECIPE, folder=tmp_path)
     (tmp_path / "onnx").mkdir()

@@ -15,6 +15,8 @@ from transformers import (
 
 from nlpcompress.axes import find_axes
 from nlpcompress.io import save_model
+from nlpcompress.io.card import folder_card
+from nlpcompress.io.hub import push
 from nlpcompress.models.quantized import schemes
 from nlpcompress.surgery import apply_plan
 from tests.families import FAMILIES
@@ -138,6 +140,15 @@ def test_what_is_loaded_stays_packed_in_memory(tmp_path):
     logits(again, inputs)
     held = sum(t.nbytes for t in (*again.parameters(), *again.buffers()))
     assert held < dense / 2
+
+
+def test_what_a_push_would_send_reloads_and_its_card_tells_the_bits(tmp_path):
+    model, inputs = deep_bert()
+    apply_plan(model, [quantize(OUTPUT, 3)], inputs)
+    sent = push(save_model(model, tmp_path / "model"), "user/tiny", dry_run=tmp_path / "dry")
+    again = AutoModelForSequenceClassification.from_pretrained(sent)
+    assert torch.equal(logits(again, inputs), logits(model, inputs))
+    assert "codes of 3 bits" in folder_card(sent)
 
 
 CHILD = """
