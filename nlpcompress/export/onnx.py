@@ -18,6 +18,7 @@ from nlpcompress.export.mode import exporting
 from nlpcompress.export.partial import partial_folder, publish
 from nlpcompress.export.quiet import quiet
 from nlpcompress.export.runtime import OnnxModel
+from nlpcompress.models.dense import decoded_stand_ins
 
 OPSET = 20
 """The first opset with GELU as one operator; ONNX Runtime reads it since 1.17."""
@@ -37,7 +38,8 @@ def export_onnx(model: nn.Module, path: str | Path, example_inputs: Mapping[str,
     Inputs keep their names and order. Their first dimension is free (`batch`), and so is the second
     of ids and masks (`length`, `decoder_length`). Outputs are called as the model calls them:
     `logits` for one with a task. The model is exported in eval mode, with the attention it has, and
-    left in the mode it was in. Weights lie in the file itself, above 2 GB beside it
+    left in the mode it was in. Quantized weights are written as the floats that their codes stand
+    for. Weights lie in the file itself, above 2 GB beside it
     (`model.onnx.data`).
 
     The file is written in a folder beside `path`, and renamed once it is whole and has been run at
@@ -48,7 +50,7 @@ def export_onnx(model: nn.Module, path: str | Path, example_inputs: Mapping[str,
     """
     path = Path(path)
     inputs = model_inputs(example_inputs)
-    with exporting(model), partial_folder(path) as folder:
+    with exporting(model), decoded_stand_ins(model), partial_folder(path) as folder:
         program = _trace(model, inputs)
         rewritten = spell_residuals_as_sums(program.model.graph)
         name_dimensions(program.model.graph, free_dimensions(inputs))

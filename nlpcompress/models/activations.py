@@ -54,8 +54,8 @@ def round_inputs(module: nn.Module, inputs: nn.Module) -> RemovableHandle:
 
 def ends_of(values: Tensor) -> tuple[Tensor, Tensor]:
     """The least and the greatest, float32 scalars."""
-    low, high = values.detach().aminmax()
-    return low.float(), high.float()
+    flat = values.detach().flatten()
+    return flat.amin(0).float(), flat.amax(0).float()
 
 
 def rounded_between(values: Tensor, low: Tensor, high: Tensor, bits: int) -> Tensor:

@@ -1,11 +1,12 @@
 """Dense modules in the place of quantized ones: torch's own, under the same names."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
+from nlpcompress.models.activations import RoundedInputs, round_inputs
 from nlpcompress.models.quantized import (
     CONVOLUTION,
     Quantized,
@@ -29,6 +30,21 @@ def put_dense(model: nn.Module, values: Callable[[Quantized], Tensor]) -> None:
 
 
 @contextmanager
+def decoded_stand_ins(model: nn.Module) -> Iterator[None]:
+    """For a while dense modules with the decoded weights stand where quantized ones do.
+
+    They are given rounded inputs where those are.
+    """
+    places = _places(model)
+    with _put_back(places):
+        put_dense(model, lambda module: module.decoded())
+        for parent, name, module in places:
+            if isinstance(module.inputs, RoundedInputs):
+                round_inputs(getattr(parent, name), module.inputs)
+        yield
+
+
+@contextmanager
 def dense_stand_ins(model: nn.Module) -> Iterator[None]:
     """For a while dense modules stand where quantized ones do, for readers of shapes.
 
@@ -41,8 +57,14 @@ def dense_stand_ins(model: nn.Module) -> Iterator[None]:
         number = torch.empty(1, 1, dtype=dtype, device=module.weight.device)
         return number.expand(module.scheme.rows, module.scheme.columns)
 
-    try:
+    with _put_back(places):
         put_dense(model, spread)
+        yield
+
+
+@contextmanager
+def _put_back(places: Sequence[tuple[nn.Module, str, Quantized]]) -> Iterator[None]:
+    try:
         yield
     finally:
         for parent, name, module in places:
