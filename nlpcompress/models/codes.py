@@ -6,14 +6,15 @@ codes 1, 2, 3 are the bits …011 010 001. ONNX Runtime has 2, 4 and 8 bits in t
 This file needs torch only: a copy of it lies beside saved models.
 """
 
-from collections.abc import Iterator
 from math import gcd
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 BITS = range(2, 9)
 """Bits that a code may have."""
+WORDS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
+"""Codes that fill whole bytes together → the type with a byte for each, the first one lowest."""
 
 
 def packed_size(count: int, bits: int) -> int:
@@ -30,11 +31,15 @@ def pack_codes(codes: Tensor, bits: int) -> Tensor:
     if bits == 8:
         return codes.clone()
     lanes, width = _lanes(bits)
-    rows = torch.nn.functional.pad(codes, (0, -len(codes) % lanes)).view(-1, lanes)
-    packed = rows.new_zeros(len(rows), width)
-    for lane, byte, shift in _overlaps(bits):
-        packed[:, byte] |= _shifted(rows[:, lane], shift)
-    return packed.view(-1)[: packed_size(len(codes), bits)]
+    padded = codes.new_zeros(-(-len(codes) // lanes) * lanes)
+    padded[: len(codes)] = codes
+    words = padded.view(WORDS[lanes])
+    for together in reversed(_steps(lanes)):
+        lower = _lower(together, lanes, bits)
+        upper = (words >> together * (8 - bits)).bitwise_and_(lower << together * bits)
+        words.bitwise_and_(lower).bitwise_or_(upper)
+    packed = _columns(_bytes(words, lanes), width)
+    return packed.flatten()[: packed_size(len(codes), bits)]
 
 
 def unpack_codes(packed: Tensor, bits: int, count: int) -> Tensor:
@@ -42,11 +47,16 @@ def unpack_codes(packed: Tensor, bits: int, count: int) -> Tensor:
     if bits == 8:
         return packed
     lanes, width = _lanes(bits)
-    bytes_ = torch.nn.functional.pad(packed, (0, -len(packed) % width)).view(-1, width)
-    rows = bytes_.new_zeros(len(bytes_), lanes)
-    for lane, byte, shift in _overlaps(bits):
-        rows[:, lane] |= _shifted(bytes_[:, byte], -shift)
-    return rows.bitwise_and_(2**bits - 1).view(-1)[:count]
+    if width == 1:
+        words = packed.to(WORDS[lanes])
+    else:
+        padded = nn.functional.pad(packed, (0, -len(packed) % width)).view(-1, width)
+        words = _columns(padded, lanes).flatten().view(WORDS[lanes])
+    for together in _steps(lanes):
+        lower = _lower(together, lanes, bits)
+        upper = (words << together * (8 - bits)).bitwise_and_(lower << together * 8)
+        words.bitwise_and_(lower).bitwise_or_(upper)
+    return _bytes(words, lanes).flatten()[:count]
 
 
 def _lanes(bits: int) -> tuple[int, int]:
@@ -55,15 +65,24 @@ def _lanes(bits: int) -> tuple[int, int]:
     return 8 // common, bits // common
 
 
-def _overlaps(bits: int) -> Iterator[tuple[int, int, int]]:
-    """Code, byte that holds a part of it, and how far left the code is moved there."""
-    lanes, width = _lanes(bits)
-    for lane in range(lanes):
-        for byte in range(width):
-            shift = lane * bits - 8 * byte
-            if -bits < shift < 8:
-                yield lane, byte, shift
+def _steps(lanes: int) -> list[int]:
+    """How many codes lie together after each halving: 4, 2, 1 for eight of them."""
+    return [lanes >> step for step in range(1, lanes.bit_length())]
 
 
-def _shifted(values: Tensor, left: int) -> Tensor:
-    return values << left if left >= 0 else values >> -left
+def _lower(together: int, lanes: int, bits: int) -> int:
+    """Ones at the lower one of every two neighbours, of so many codes without gaps each."""
+    ones = 2 ** (together * bits) - 1
+    return sum(ones << 8 * lane for lane in range(0, lanes, 2 * together))
+
+
+def _columns(bytes_: Tensor, width: int) -> Tensor:
+    """As many columns: further ones are zero. One at a time, as short rows are slow to copy."""
+    new = bytes_.new_zeros(len(bytes_), width)
+    for column in range(min(width, bytes_.shape[1])):
+        new[:, column] = bytes_[:, column]
+    return new
+
+
+def _bytes(words: Tensor, lanes: int) -> Tensor:
+    return words.view(torch.uint8).view(-1, lanes)

@@ -66,7 +66,7 @@ def encode(matrix: Tensor, scheme: Scheme, grid: Grid) -> Tensor:
 
 def decode(codes: Tensor, scheme: Scheme, grid: Grid) -> Tensor:
     """The numbers that codes `(rows, columns)` stand for, float32 of the same shape."""
-    values = scheme.tiled(codes.float()) - scheme.spread(grid.zero)
+    values = scheme.tiled(codes.float()).sub_(scheme.spread(grid.zero.float()))
     return values.mul_(scheme.spread(grid.scale)).view(scheme.rows, scheme.columns)
 
 
