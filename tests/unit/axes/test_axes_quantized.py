@@ -5,6 +5,7 @@ import torch
 
 from nlpcompress.axes import find_axes
 from nlpcompress.errors import AxisError
+from nlpcompress.models.dense import dense_stand_ins
 from nlpcompress.models.quantized import schemes
 from nlpcompress.surgery import apply_plan
 from tests.families import FAMILIES
@@ -52,8 +53,11 @@ def test_a_model_without_values_has_the_same_axes():
     assert list(find_axes(model.to("meta"), inputs)) == expected
 
 
-def test_half_precision_is_read_too():
+def test_what_stands_in_has_the_type_of_the_model():
     model, inputs = deep_bert()
     apply_plan(model, quantize_all(model), inputs)
-    expected = list(find_axes(model, inputs))
-    assert list(find_axes(model.to(torch.bfloat16), inputs)) == expected
+    model.to(torch.bfloat16)
+    with dense_stand_ins(model):
+        weight = model.get_submodule(OUTPUT).weight
+        assert weight.dtype == torch.bfloat16 and weight.shape == (32, 48)
+        assert weight.untyped_storage().nbytes() == 2

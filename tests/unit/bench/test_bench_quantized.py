@@ -121,6 +121,14 @@ def test_the_ledger_of_a_quantized_folder_is_its_files(shard, tmp_path):
     assert effective_bits(type(model).from_pretrained(folder)) == effective_bits(model)
 
 
+def test_a_table_of_any_name_is_embeddings():
+    model, inputs = FAMILIES["gpt2"]()
+    tokens, places = model.transformer.wte.weight.numel(), model.transformer.wpe.weight.nbytes
+    apply_plan(model, [quantize("transformer.wte", 4, sym=True, group_size=16)], inputs)
+    assert size_ledger(model)["embeddings"] == tokens // 2 + tokens // 16 * 2 + places
+    assert tuple(effective_bits(model)) == ("embeddings", "all")
+
+
 def rows():
     bits = {"encoder": Bits(nominal=4, effective=4.125), "all": Bits(nominal=4, effective=4.125)}
     return (

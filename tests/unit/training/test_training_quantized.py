@@ -30,3 +30,11 @@ def test_what_is_dense_learns_and_the_codes_stay(kind, tmp_path):
     table = "bert.embeddings.word_embeddings.weight"
     for name in (table, "bert.encoder.layer.0.output.dense.bias", "classifier.weight"):
         assert not torch.equal(after[name], before[name]), name
+
+
+def test_the_gradient_of_the_inputs_is_that_of_the_decoded_weight(tmp_path):
+    module = quantized(tmp_path / "model").bert.encoder.layer[0].output.dense
+    hidden = torch.randn(2, 64, requires_grad=True)
+    weights = torch.randn(2, 32)
+    (module(hidden) * weights).sum().backward()
+    assert torch.allclose(hidden.grad, weights @ module.decoded(), atol=1e-6)
