@@ -41,8 +41,8 @@ from nlpcompress.surgery.holders import say_tied, table_of
 
 METHOD, FORMAT = "compressed-tensors", "pack-quantized"
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
-OF_LOADING = ("auto_map", "_pre_quantization_dtype")
-"""What a config has since it was loaded from one of our folders."""
+BEFORE = "_pre_quantization_dtype"
+"""What transformers 4.57 notes in a config that it loads, and cannot write without the block."""
 WORD = 32
 """Bits of the whole numbers that codes are packed in."""
 
@@ -113,8 +113,7 @@ def _dense(model: PreTrainedModel) -> PreTrainedModel:
     table, head = table_of(dense), dense.get_output_embeddings()
     if table is not None and head is not None and head.weight is table.weight:
         say_tied(dense, True)
-    for name in OF_LOADING:
-        vars(dense.config).pop(name, None)
+    vars(dense.config).pop(BEFORE, None)
     structure = record_structure(dense)
     if structure:
         raise FormatError(
