@@ -21,6 +21,7 @@ training takes a rounding of all weights a step.
 from collections.abc import Mapping, Sequence
 from typing import Annotated, ClassVar, Literal
 
+from accelerate.utils import broadcast_object_list
 from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 
@@ -132,15 +133,17 @@ class HessianMixed(Method):
     def prepare(self, model: nn.Module, ctx: Context) -> FakeQuantSet:
         """Decide on bits, and round the weights in each forward pass.
 
-        Tables of 8 bits and those that a decoder is tied to are left to the plan.
+        Tables of 8 bits and those that a decoder is tied to are left to the plan. Called by all
+        processes of a training, which do as the main one decides.
         """
         places = _places(model, ctx)
         for place in places.values():
             for path in place.paths:
                 forget_note(model.get_submodule(path))
+        (schemes,) = broadcast_object_list([self._schemes(model, places, ctx)])
         parts = [
             Rounded(self._fake_quant(_matrix(model, places[name]), scheme), places[name].paths)
-            for name, scheme in self._schemes(model, places, ctx).items()
+            for name, scheme in schemes.items()
             if not places[name].is_table or (scheme.bits < EIGHT and len(places[name].paths) == 1)
         ]
         inputs = {path: self._moving_inputs() for path in self._with_inputs(places)}

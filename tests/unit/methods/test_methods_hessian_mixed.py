@@ -1,6 +1,7 @@
 """hessian_mixed on models: what it rounds, what it notes, and what its plan then codes."""
 
 import copy
+import json
 
 import pytest
 import torch
@@ -14,7 +15,9 @@ from nlpcompress.models.quantized import QuantizedLinear, schemes
 from nlpcompress.models.weights import body_weights
 from nlpcompress.surgery import apply_plan
 from nlpcompress.training import CompressionTrainer, MixedPrecisionTrainer
+from tests import children
 from tests.families import FAMILIES
+from tests.unit.methods import bits_program
 from tests.unit.surgery.test_surgery_low_rank import masked_lm
 from tests.unit.training.training_tiny import Examples, arguments, tiny_bert
 
@@ -134,6 +137,13 @@ def test_a_second_training_starts_from_new_grids(tmp_path):
     ours.train()
     ours.compress()
     assert len(schemes(ours.model)) == len(body_weights(tiny_bert())) + 3
+
+
+def test_all_processes_do_as_the_main_one_decides(tmp_path):
+    done = children.run(bits_program.main, [tmp_path], tmp_path, processes=2)
+    assert done.returncode == 0, done.stderr
+    first, second = (json.loads((tmp_path / f"bits-{rank}.json").read_text()) for rank in (0, 1))
+    assert first == second == [4] * 6 + [2] * 6
 
 
 def test_a_tied_decoder_is_coded_with_its_table():
