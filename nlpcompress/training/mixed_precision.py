@@ -6,7 +6,7 @@ from typing import Any
 from torch import nn
 
 from nlpcompress.core.config import Config
-from nlpcompress.training.presets import preset_method
+from nlpcompress.training.presets import taught
 from nlpcompress.training.trainer import CompressionTrainer
 
 
@@ -32,7 +32,5 @@ class MixedPrecisionTrainer(CompressionTrainer):
         distillation: Config | Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        methods = [preset_method("hessian_mixed", config)]
-        if teacher is not None:
-            methods.append(preset_method("logits", distillation))
+        methods = taught("hessian_mixed", config, teacher, distillation)
         super().__init__(*args, methods=methods, teacher=teacher, **kwargs)

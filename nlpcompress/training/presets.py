@@ -24,6 +24,17 @@ PRESETS = Registry(
 )
 
 
+def taught(
+    name: str,
+    config: Config | Mapping[str, Any] | None,
+    teacher: object,
+    distillation: Config | Mapping[str, Any] | None,
+) -> list[Method]:
+    """The method, and with a teacher `logits` beside it, of the config `distillation`."""
+    methods = [preset_method(name, config)]
+    return methods if teacher is None else [*methods, preset_method("logits", distillation)]
+
+
 def preset_method(name: str, config: Config | Mapping[str, Any] | None) -> Method:
     """The method with `config`: its own config object, a mapping, or None for the defaults.
 
