@@ -11,18 +11,13 @@ networks do not; narrow tokens cost little; nothing is faster.
 """
 
 import argparse
-import shutil
-import statistics
 from collections.abc import Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
-from cells import Result, run_cells, spread
+from cells import Result, run_cells
+from exported import exported_table, run_exported
 from movies import TASK, fine_tuned, movie_parser, train, whole
-
-from nlpcompress import run_recipe
-from nlpcompress.recipe.load import parse_recipe
-from nlpcompress.recipe.workspace import PARTS
 
 WAYS: dict[str, dict[str, Any]] = {
     "attention": {"share": "attention"},
@@ -49,7 +44,8 @@ class Cell(NamedTuple):
 
 def main() -> None:
     arguments = parse_arguments()
-    print(table(run_cells(cells(arguments), partial(run, arguments=arguments), arguments)))
+    results = run_cells(cells(arguments), partial(run, arguments=arguments), arguments)
+    print(exported_table(results, WAYS))
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -67,11 +63,7 @@ def cells(arguments: argparse.Namespace) -> Iterator[Cell]:
 
 
 def run(cell: Cell, arguments: argparse.Namespace) -> Result:
-    out = arguments.out / "runs" / cell.name
-    report = run_recipe(parse_recipe(recipe(cell, arguments)), out)
-    shutil.rmtree(out / PARTS, ignore_errors=True)
-    rows = {row.name: row.to_json() for row in report.rows}
-    return {**cell._asdict(), "accuracy": rows["compressed"]["metrics"]["accuracy"], "rows": rows}
+    return cell._asdict() | run_exported(cell, recipe(cell, arguments), arguments)
 
 
 def recipe(cell: Cell, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -84,44 +76,7 @@ def recipe(cell: Cell, arguments: argparse.Namespace) -> dict[str, Any]:
         recovery | train(steps, arguments.learning_rate, arguments, warmup_steps=steps // 10),
     ]
     model = {"id": str(fine_tuned(cell.seed, arguments)), "task": TASK}
-    made = whole(cell.name, cell.seed, model, stages, arguments)
-    made["export"] = {"onnx": True, "quantize": "dynamic-int8"}
-    made["bench"] = {"batch_sizes": [8], "sequence_lengths": [64], "rounds": 20}
-    return made
-
-
-def table(results: list[Result]) -> str:
-    """Mean and standard deviation over seeds; sizes are the same for all, times their median."""
-    titles = "way, accuracy, of the teacher's, int8, parameters, weights, ONNX, int8, times faster"
-    lines = [f"| {titles.replace(', ', ' | ')} |", f"|---|{'---:|' * titles.count(',')}"]
-    for way in WAYS:
-        group = [result["rows"] for result in results if result["way"] == way]
-        if group:
-            lines.append(line(way, group))
-    return "\n".join(lines)
-
-
-def line(way: str, group: list[dict[str, Any]]) -> str:
-    accuracies = [rows["compressed"]["metrics"]["accuracy"] for rows in group]
-    teachers = [rows["teacher"]["metrics"]["accuracy"] for rows in group]
-    small = [rows["compressed-int8"]["metrics"]["accuracy"] for rows in group]
-    whole, quantized = group[0]["compressed"], group[0]["compressed-int8"]
-    faster = statistics.median(
-        median(rows["teacher"]) / median(rows["compressed"]) for rows in group
-    )
-    ratios = [own / teacher for own, teacher in zip(accuracies, teachers, strict=True)]
-    sizes = (whole["size_bytes"], whole["onnx_size_bytes"], quantized["onnx_size_bytes"])
-    megabytes = " | ".join(f"{size / 1e6:.2f} MB" for size in sizes)
-    return (
-        f"| {way} | {spread(accuracies)} | {spread(ratios)} | {spread(small)} "
-        f"| {whole['parameters'] / 1e6:.2f} M | {megabytes} | {faster:.2f} |"
-    )
-
-
-def median(row: dict[str, Any]) -> float:
-    """Milliseconds of the one shape that is timed."""
-    (timing,) = row["latency_ms"].values()
-    return float(timing["median"])
+    return whole(cell.name, cell.seed, model, stages, arguments)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,9 @@ from nlpcompress.models.activations import straight_through
 from nlpcompress.models.grid import Grid, Scheme, rounded
 from nlpcompress.models.ranges import Ends, Range, fitted_grid, grid_of, range_ends
 
+LEAST_STEP = 2.0**-24
+"""The least float16 number above zero."""
+
 
 class FakeQuant(nn.Module):
     """The grid of one weight while it trains."""
@@ -110,5 +113,4 @@ class _ScaledGradient(torch.autograd.Function):
 
 def _half(scale: Tensor) -> Tensor:
     """The nearest float16 number above zero, as float32."""
-    ends = torch.finfo(torch.float16)
-    return scale.clamp(ends.smallest_normal, ends.max).half().float()
+    return scale.clamp(LEAST_STEP, torch.finfo(torch.float16).max).half().float()

@@ -13,7 +13,7 @@ INPUT_BITS, ENDS = "noted_input_bits", "noted_ends"
 
 
 class Note(NamedTuple):
-    """How a dense module's weight is to be coded, and its inputs rounded."""
+    """How a dense module's weight is to be coded."""
 
     scheme: Scheme
     grid: Grid
@@ -37,6 +37,7 @@ def noted(module: nn.Module) -> Note | None:
 def note_inputs(module: nn.Module, bits: int, ends: Tensor | None) -> None:
     """Say how the module's inputs are rounded; `ends` are float32 `(2,)`, None: each call's own."""
     setattr(module, INPUT_BITS, bits)
+    module._buffers.pop(ENDS, None)
     if ends is not None:
         module.register_buffer(ENDS, ends)
 

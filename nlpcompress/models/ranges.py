@@ -32,8 +32,15 @@ def fitted_grid(matrix: Tensor, scheme: Scheme, kind: Range) -> Grid:
     if not bool(matrix.isfinite().all()):
         raise PlanError("quantize: the weight holds values that are not finite; mend it first")
     if kind == "mse":
-        return _least_error(matrix, scheme)
-    return grid_of(*range_ends(matrix, scheme, kind), scheme)
+        grid = _least_error(matrix, scheme)
+    else:
+        grid = grid_of(*range_ends(matrix, scheme, kind), scheme)
+    if bool(grid.scale.isinf().any()):
+        raise PlanError(
+            f"quantize: values up to {float(matrix.abs().max()):.3g} have steps beyond float16; "
+            "more bits have smaller ones"
+        )
+    return grid
 
 
 def range_ends(matrix: Tensor, scheme: Scheme, kind: Ends) -> tuple[Tensor, Tensor]:
@@ -51,7 +58,8 @@ def grid_of(low: Tensor, high: Tensor, scheme: Scheme) -> Grid:
     """The grid from `low` to `high`, each `(below, beside)`; zero is always in between.
 
     Symmetric grids have as many steps below zero as above, and one more: they reach to the end that
-    is farther away.
+    is farther away. Steps beyond float16 are infinite: nothing is checked here, in every step of a
+    training.
     """
     low, high = low.clamp(max=0), high.clamp(min=0)
     if scheme.sym:
@@ -65,11 +73,6 @@ def grid_of(low: Tensor, high: Tensor, scheme: Scheme) -> Grid:
 def _scale(step: Tensor) -> Tensor:
     """The next float16 number; 1 where all values of the group are zero, or nearly."""
     scale = step.half().float()
-    if bool(scale.isinf().any()):
-        raise PlanError(
-            f"quantize: the weight's range of {float(step.max()):.3g} a step is beyond float16; "
-            "more bits or smaller groups have smaller steps"
-        )
     return torch.where(scale == 0, 1, scale)
 
 

@@ -18,7 +18,7 @@ This file needs torch and transformers only: a copy of it lies beside saved mode
 """
 
 import copy
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import torch
@@ -49,6 +49,8 @@ except ImportError:
 
 
 Structure = dict[str, dict[str, Any]]
+Put = Callable[[nn.Module, str, Any], None]
+"""Puts a module without values in the place of a dense one, as a record says."""
 
 
 def describe(model: nn.Module, config: Any = None) -> Structure:
@@ -58,9 +60,9 @@ def describe(model: nn.Module, config: Any = None) -> Structure:
     replaced).
     """
     stock = skeleton(model, config)
-    factors = _factor_alike(stock, model)
+    factors = _put_alike(stock, ranks(model), put_empty_factors)
     heads = changed_heads(model, stock)
-    quantized = _quantize_alike(stock, model)
+    quantized = _put_alike(stock, records(model), put_empty_quantized)
     _check_same_modules(model, stock)
     changed = _changed_shapes(model, stock)
     groups = _changed_groups(model, stock)
@@ -86,8 +88,8 @@ def build(model: nn.Module, structure: Structure) -> None:
     Tensors of the record that this class does not have are passed over: a folder saved with a
     task's head also opens as the bare model, and the other way round.
     """
-    _build_factors(model, structure.get("factors", {}))
-    _build_quantized(model, structure.get("quantized", {}))
+    _put_recorded(model, structure.get("factors", {}), put_empty_factors)
+    _put_recorded(model, structure.get("quantized", {}), put_empty_quantized)
     find = DiskNames(model)
     tensors = named_tensors(model)
     shapes = {find(name): shape for name, shape in structure.get("shapes", {}).items()}
@@ -179,42 +181,23 @@ def _parts(model: nn.Module) -> dict[str, str]:
     return modules | dict.fromkeys(named_tensors(model), "a tensor")
 
 
-def _factor_alike(stock: nn.Module, model: nn.Module) -> dict[str, int]:
-    """Factor in `stock` what is factored in `model`; gives weight's name on disk → rank."""
-    factored = {f"{path}.weight": rank for path, rank in ranks(model).items()}
-    if not factored:
+def _put_alike(stock: nn.Module, live: Mapping[str, Any], put: Put) -> dict[str, Any]:
+    """Put into `stock` what the model has at those paths; gives weight's name on disk → record."""
+    named = {f"{path}.weight": record for path, record in live.items()}
+    if not named:
         return {}
     on_disk = names_on_disk(stock)
-    _check_saved(factored, on_disk)
-    for name, rank in factored.items():
-        put_empty_factors(stock, name.removesuffix(".weight"), rank)
-    return {on_disk[name]: rank for name, rank in factored.items()}
+    _check_saved(named, on_disk)
+    for path, record in live.items():
+        put(stock, path, record)
+    return {on_disk[name]: record for name, record in named.items()}
 
 
-def _build_factors(model: nn.Module, factors: Mapping[str, int]) -> None:
+def _put_recorded(model: nn.Module, recorded: Mapping[str, Any], put: Put) -> None:
     find = DiskNames(model)
-    for name, rank in factors.items():
+    for name, record in recorded.items():
         if find(name):
-            put_empty_factors(model, find(name).removesuffix(".weight"), rank)
-
-
-def _quantize_alike(stock: nn.Module, model: nn.Module) -> dict[str, dict[str, Any]]:
-    """Quantize in `stock` what is quantized in `model`; gives weight's name on disk → how."""
-    quantized = {f"{path}.weight": record for path, record in records(model).items()}
-    if not quantized:
-        return {}
-    on_disk = names_on_disk(stock)
-    _check_saved(quantized, on_disk)
-    for name, record in quantized.items():
-        put_empty_quantized(stock, name.removesuffix(".weight"), record)
-    return {on_disk[name]: record for name, record in quantized.items()}
-
-
-def _build_quantized(model: nn.Module, quantized: Mapping[str, Mapping[str, Any]]) -> None:
-    find = DiskNames(model)
-    for name, record in quantized.items():
-        if find(name):
-            put_empty_quantized(model, find(name).removesuffix(".weight"), record)
+            put(model, find(name).removesuffix(".weight"), record)
 
 
 def _changed_shapes(model: nn.Module, stock: nn.Module) -> dict[str, tuple[int, ...]]:

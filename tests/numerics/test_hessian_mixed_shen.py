@@ -121,19 +121,18 @@ def costs():
 
 
 def test_the_less_sensitive_half_gets_the_fewer_bits_and_the_control_the_reverse():
-    sizes = dict.fromkeys(SENSITIVITY, 100)
     config = HessianMixedConfig(bits=(2, 3))
-    assert decide(config, SENSITIVITY, costs(), sizes) == {
+    assert decide(config, SENSITIVITY, {}, 400) == {
         "layers.0": 2, "layers.1": 3, "layers.2": 2, "layers.3": 3,
     }  # fmt: skip
     config = HessianMixedConfig(bits=(2, 3), order="reversed")
-    assert decide(config, SENSITIVITY, costs(), sizes) == {
+    assert decide(config, SENSITIVITY, {}, 400) == {
         "layers.0": 3, "layers.1": 2, "layers.2": 3, "layers.3": 2,
     }  # fmt: skip
 
 
 def test_a_budget_is_spent_where_it_saves_most_of_the_loss():
     config = HessianMixedConfig(bits=(2, 3, 4), effective_bits=3)
-    found = decide(config, SENSITIVITY, costs(), dict.fromkeys(SENSITIVITY, 100))
+    found = decide(config, SENSITIVITY, costs(), 400)
     assert sum(found.values()) <= 12
     assert found["layers.1"] == 4 and found["layers.0"] == 2

@@ -229,15 +229,14 @@ class HessianMixed(Method):
         if not ctx.sizes_only:
             batches = list(first_examples(ctx.batches(), config.runs * config.num_samples))
             sensitivity = omegas(model, blocks, batches, runs=config.runs, seed=ctx.seed)
-        costs = {
-            block: choices([self._options(model, places[name]) for name in names], config.range)
-            for block, names in blocks.items()
-        }
-        sizes = {
-            block: sum(places[name].rows * places[name].columns for name in names)
-            for block, names in blocks.items()
-        }
-        return decide(config, sensitivity, costs, sizes)
+        costs: dict[str, list[Choice]] = {}
+        if config.effective_bits is not None:
+            costs = {
+                block: choices([self._options(model, places[name]) for name in names], config.range)
+                for block, names in blocks.items()
+            }
+        numbers = sum(places[n].rows * places[n].columns for own in blocks.values() for n in own)
+        return decide(config, sensitivity, costs, numbers)
 
     def _options(self, model: nn.Module, place: Place) -> tuple[Tensor, list[Scheme]]:
         return _matrix(model, place), [self._scheme(place, bits) for bits in self.config.choices]
@@ -255,9 +254,9 @@ def decide(
     config: HessianMixedConfig,
     sensitivity: Mapping[str, float],
     costs: Mapping[str, Sequence[Choice]],
-    sizes: Mapping[str, int],
+    numbers: int,
 ) -> dict[str, int]:
-    """Block → bits, of its Ω, what each choice costs there, and how many numbers it has.
+    """Block → bits, of its Ω, for a budget what each choice costs there, and of all `numbers`.
 
     Raises `ConfigError` for a budget that nobody can meet.
     """
@@ -269,7 +268,7 @@ def decide(
         block: [choice._replace(loss=choice.loss * sensitivity[block]) for choice in own]
         for block, own in costs.items()
     }
-    return allocate(items, int(config.effective_bits * sum(sizes.values())))
+    return allocate(items, int(config.effective_bits * numbers), weights=numbers)
 
 
 def _places(model: nn.Module, ctx: Context) -> dict[str, Place]:
