@@ -42,6 +42,11 @@ def effective_bits(model: nn.Module) -> dict[str, Bits]:
     return {part: _mean(group) for part, group in groups.items() if group}
 
 
+def quantized_numbers(model: nn.Module) -> int:
+    """Numbers of all quantized weights, shared ones once."""
+    return sum(m.scheme.rows * m.scheme.columns for m in quantized_weights(model).values())
+
+
 def _mean(counted: list[_Counted]) -> Bits:
     numbers = sum(c.numbers for c in counted)
     return Bits(

@@ -11,7 +11,7 @@ from nlpcompress.recipe.result import open_result
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """`export FOLDER [--format onnx|compressed-tensors] [--quantize none|dynamic-int8]
+    """`export FOLDER [--format onnx|compressed-tensors] [--quantize none|dynamic-int8|codes]
     [export.max_metric_drop=…]`
     """
     parser.add_argument(
@@ -21,7 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="compressed-tensors: a quantized model for transformers without nlpcompress",
     )
     parser.add_argument(
-        "--quantize", choices=["none", "dynamic-int8"], help="of ONNX; default: as the recipe says"
+        "--quantize",
+        choices=["none", "dynamic-int8", "codes"],
+        help="of ONNX; default: as the recipe says",
     )
     add_folder(parser)
 

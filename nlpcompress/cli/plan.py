@@ -35,8 +35,9 @@ def _stages(found: Sequence[Forecast]) -> Iterator[str]:
 def _after(recipe: Recipe) -> Iterator[str]:
     yield f"result: {recipe.out}"
     if recipe.export.onnx:
-        int8 = ", int8 too" if recipe.export.quantize != "none" else ""
-        yield f"    ONNX{int8}, compared with torch; timed by ONNX Runtime"
+        quantize = recipe.export.quantize
+        small = {"none": "", "dynamic-int8": ", int8 too", "codes": ", its codes too"}[quantize]
+        yield f"    ONNX{small}, compared with torch; timed by ONNX Runtime"
     shapes = [f"{b}x{n}" for b in recipe.bench.batch_sizes for n in recipe.bench.sequence_lengths]
     yield f"    timed at {', '.join(shapes)}, {recipe.bench.rounds} rounds"
     yield "the sizes come from a model with random weights; nothing was read or trained"

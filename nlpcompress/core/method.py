@@ -148,6 +148,7 @@ class Method:
     name: ClassVar[str]
     Config: ClassVar[type[Config]]
     cuts: ClassVar[bool] = False
+    quantizes: ClassVar[bool] = False
     needs_teacher: ClassVar[bool] = False
     looks_inside: ClassVar[bool] = False
     needs_batches: ClassVar[bool] = False

@@ -7,6 +7,9 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+SCALES = {"MatMulNBits": 2, "GatherBlockQuantized": 2, "DequantizeLinear": 1}
+"""Operator → which of its inputs are the scales of codes."""
+
 
 def spell_residuals_as_sums(graph: Any) -> int:
     """Write `Add → LayerNormalization` as `Sum → LayerNormalization`; return how many.
@@ -55,13 +58,40 @@ def _turns(node: Any) -> bool:
 
 def _turned(weight: Any, axes: Sequence[int]) -> Any:
     values = np.ascontiguousarray(weight.const_value.numpy().transpose(axes))
-    name = f"{weight.name}_turned"
+    return _constant(f"{weight.name}_turned", values, weight.dtype)
+
+
+def _constant(name: str, values: Any, dtype: ir.DataType) -> Any:
     return ir.Value(
         name=name,
         shape=ir.Shape(values.shape),
-        type=weight.type,
+        type=ir.TensorType(dtype),
         const_value=ir.tensor(values, name=name),
     )
+
+
+def store_scales_as_halves(graph: Any) -> int:
+    """Write scales of codes that are float16 numbers as such, and return how many tensors.
+
+    Operators want them as float32: ONNX Runtime casts them once, when it opens the file.
+    """
+    stored = 0
+    for node in list(graph):
+        scales = node.inputs[SCALES[node.op_type]] if node.op_type in SCALES else None
+        if scales is None or scales.const_value is None:
+            continue
+        values = scales.const_value.numpy()
+        halves = values.astype(np.float16)
+        if values.dtype == np.float32 and np.array_equal(halves, values):
+            half = _constant(f"{scales.name}_half", halves, ir.DataType.FLOAT16)
+            cast = ir.node("Cast", [half], {"to": ir.DataType.FLOAT})
+            cast.outputs[0].type, cast.outputs[0].shape = scales.type, scales.shape
+            graph.initializers[half.name] = half
+            graph.insert_before(graph[0], cast)
+            scales.replace_all_uses_with(cast.outputs[0])
+            del graph.initializers[scales.name]
+            stored += 1
+    return stored
 
 
 def name_dimensions(graph: Any, free: Mapping[str, Mapping[int, str]]) -> None:

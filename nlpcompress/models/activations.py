@@ -37,6 +37,11 @@ class RoundedInputs(nn.Module):
         return rounded_between(values, *self.ends.view(torch.float32), self.bits)
 
 
+def rounds_inputs(model: nn.Module) -> bool:
+    """Whether any layer is given rounded inputs."""
+    return any(isinstance(module, RoundedInputs) for module in model.modules())
+
+
 @contextmanager
 def inputs_rounded(module: nn.Module, inputs: nn.Module) -> Iterator[None]:
     """For a while the module is given what `inputs` makes of its first argument."""
@@ -60,11 +65,16 @@ def ends_of(values: Tensor) -> tuple[Tensor, Tensor]:
 
 def rounded_between(values: Tensor, low: Tensor, high: Tensor, bits: int) -> Tensor:
     """What lies beyond the ends becomes the end."""
-    low, high, levels = low.clamp(max=0), high.clamp(min=0), 2**bits - 1
-    scale = ((high - low) / levels).clamp(min=torch.finfo(torch.float32).tiny)
-    zero = (-low / scale).round()
-    codes = (values.detach().float() / scale).round_().add_(zero).clamp_(0, levels)
+    scale, zero = steps_between(low, high, bits)
+    codes = (values.detach().float() / scale).round_().add_(zero).clamp_(0, 2**bits - 1)
     return straight_through(values, codes.sub_(zero).mul_(scale).to(values.dtype))
+
+
+def steps_between(low: Tensor, high: Tensor, bits: int) -> tuple[Tensor, Tensor]:
+    """The step and the code of zero of a grid between the ends, float32 scalars."""
+    low, high = low.clamp(max=0), high.clamp(min=0)
+    scale = ((high - low) / (2**bits - 1)).clamp(min=torch.finfo(torch.float32).tiny)
+    return scale, (-low / scale).round()
 
 
 def straight_through(values: Tensor, instead: Tensor) -> Tensor:

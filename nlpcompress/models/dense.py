@@ -15,6 +15,16 @@ from nlpcompress.models.quantized import (
 )
 
 
+@contextmanager
+def stand_ins(model: nn.Module, make: Callable[[Quantized], nn.Module]) -> Iterator[None]:
+    """For a while what `make` gives stands where quantized modules do."""
+    places = _places(model)
+    with _put_back(places):
+        for parent, name, module in places:
+            setattr(parent, name, make(module))
+        yield
+
+
 def put_dense(model: nn.Module, values: Callable[[Quantized], Tensor]) -> None:
     """Put torch's module in the place of each quantized one, with the `values` `(rows, columns)`.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from nlpcompress.evaluation.evaluate import Predict, torch_predictor
 from nlpcompress.export import OnnxModel
 from nlpcompress.io.load import load_model_folder
-from nlpcompress.recipe.exporting import FLOAT, INT8
+from nlpcompress.recipe.exporting import CODES, FLOAT, INT8
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,9 @@ class Artefact:
 
 
 def artefacts(name: str, folder: Path, onnx: Path | None) -> Iterator[Artefact]:
-    """The rows of one model: `name`, and `name-int8` where its ONNX folder has such a file."""
+    """The rows of one model: `name`, `name-int8` and `name-codes` where there are such files."""
     exported = onnx is not None and (onnx / FLOAT).is_file()
     yield Artefact(name, folder, onnx / FLOAT if exported else None)
-    if onnx is not None and (onnx / INT8).is_file():
-        yield Artefact(f"{name}-int8", folder, onnx / INT8)
+    for ending, file in (("int8", INT8), ("codes", CODES)):
+        if onnx is not None and (onnx / file).is_file():
+            yield Artefact(f"{name}-{ending}", folder, onnx / file)

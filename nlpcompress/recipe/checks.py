@@ -14,7 +14,7 @@ from nlpcompress.methods.table import METHODS
 from nlpcompress.models.pretraining import PRETRAINING, order_label
 from nlpcompress.models.random import random_config
 from nlpcompress.models.tasks import TASKS, task_named
-from nlpcompress.recipe.roles import cuts
+from nlpcompress.recipe.roles import cuts, quantizes
 from nlpcompress.recipe.schema import RANDOM
 from nlpcompress.recipe.train_keys import GROUP_BY_LENGTH, train_problems
 
@@ -31,7 +31,7 @@ def meaning_problems(recipe: Values) -> list[str]:
         *_model(_block(recipe, "model")),
         *_data(recipe),
         *_metrics(_block(recipe, "evaluate")),
-        *_export(_block(recipe, "export")),
+        *_export(_block(recipe, "export"), recipe.get("stages")),
         *_stages(recipe.get("stages")),
         *_for_the_task(recipe),
         *_for_pretraining(recipe),
@@ -85,10 +85,13 @@ def _metrics(evaluate: Values) -> Iterator[str]:
         yield from _name_problems(table, part, f"evaluate.metrics.{position}")
 
 
-def _export(export: Values) -> Iterator[str]:
+def _export(export: Values, stages: object) -> Iterator[str]:
     quantize = export.get("quantize", "none")
     if quantize != "none" and not export.get("onnx", False):
         yield f"export.quantize: {quantize} needs `onnx: true`"
+    methods = [stage.get("method") for _, stage in _mappings(stages)]
+    if quantize == "codes" and not any(m not in METHODS or quantizes(m) for m in methods):
+        yield "export.quantize: codes are those of a quantized model; add the stage hessian_mixed"
     if export.get("max_metric_drop") is not None and quantize == "none":
         yield "export.max_metric_drop: bounds what quantization costs; it needs `quantize`"
 

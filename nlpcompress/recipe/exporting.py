@@ -6,6 +6,8 @@ import shutil
 import time
 from pathlib import Path
 
+from transformers import PreTrainedModel
+
 from nlpcompress.core.whole import write_whole
 from nlpcompress.evaluation.evaluate import evaluate
 from nlpcompress.evaluation.metrics import greater_is_better
@@ -19,15 +21,17 @@ from nlpcompress.export import (
     quantize_dynamic,
     write_parity,
 )
+from nlpcompress.export.parity import FLOAT_TOLERANCE
 from nlpcompress.io.contents import PROCESSOR
 from nlpcompress.io.load import load_model_folder
+from nlpcompress.models.activations import rounds_inputs
 from nlpcompress.recipe.batches import Batch, first_batch, test_batches
 from nlpcompress.recipe.job import Job, duration
 from nlpcompress.recipe.workspace import Part
 
 logger = logging.getLogger(__name__)
 ONNX, COMPRESSED_TENSORS = "onnx", "compressed-tensors"
-FLOAT, INT8 = "model.onnx", "model_int8.onnx"
+FLOAT, INT8, CODES = "model.onnx", "model_int8.onnx", "model_codes.onnx"
 SHAPES_OF_WEIGHTS = ("quantization_config", "auto_map")
 """Keys of config.json that a graph has no use for: it carries its own shapes."""
 PARITY_ROWS = 256
@@ -60,21 +64,34 @@ def run_export(job: Job, after: int, *, gate: bool) -> Path:
 def export_model(job: Job, source: Path, folder: Path, *, gate: bool) -> None:
     """Write the ONNX files of the model in `source`, parity.json, config and processor.
 
-    `gate` says whether `export.max_metric_drop` is judged. Raises `ParityError` when an exported
-    model does not say what its source says.
+    `gate` says whether this is the result, for which `export.max_metric_drop` is judged and whose
+    codes are written. Where inputs of layers are rounded, differences are reported, not judged.
+    Raises `ParityError` when an exported model does not say what its source says.
     """
     model = load_model_folder(source)
     path = export_onnx(model, folder / FLOAT, first_batch(job.data))
-    parities = {FLOAT: check_parity(model, OnnxModel(path), _rows(job))}
-    if job.recipe.export.quantize == "dynamic-int8":
-        small = quantize_dynamic(path, folder / INT8)
+    tolerance = None if rounds_inputs(model) else FLOAT_TOLERANCE
+    parities = {FLOAT: check_parity(model, OnnxModel(path), _rows(job), tolerance=tolerance)}
+    quantize = job.recipe.export.quantize
+    if quantize == "dynamic-int8" or (quantize == "codes" and gate):
+        small, tolerance = _small(job, model, path, tolerance)
         gates = _gates(job, path, small) if gate else ()
-        parities[INT8] = check_parity(
-            model, OnnxModel(small), _rows(job), tolerance=None, gates=gates
+        parities[small.name] = check_parity(
+            model, OnnxModel(small), _rows(job), tolerance=tolerance, gates=gates
         )
     _log(parities)
     write_parity(folder / "parity.json", parities)
     _describe(source, folder)
+
+
+def _small(
+    job: Job, model: PreTrainedModel, path: Path, tolerance: float | None
+) -> tuple[Path, float | None]:
+    """The smaller file beside `path`, and how far it may be from torch."""
+    if job.recipe.export.quantize == "dynamic-int8":
+        return quantize_dynamic(path, path.with_name(INT8)), None
+    codes = path.with_name(CODES)
+    return export_onnx(model, codes, first_batch(job.data), weights="codes"), tolerance
 
 
 def export_packed(source: Path) -> Path:

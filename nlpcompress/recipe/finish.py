@@ -14,11 +14,14 @@ from nlpcompress.bench import (
     measure,
     write_report,
 )
+from nlpcompress.bench.bits import ALL, Bits, quantized_numbers
 from nlpcompress.core.whole import write_whole
+from nlpcompress.export.bits import code_bytes
 from nlpcompress.io.card import folder_card
 from nlpcompress.io.load import load_model_folder
+from nlpcompress.recipe.artefacts import Artefact
 from nlpcompress.recipe.batches import bench_batches
-from nlpcompress.recipe.exporting import ONNX, export_part, run_export
+from nlpcompress.recipe.exporting import CODES, ONNX, export_part, run_export
 from nlpcompress.recipe.job import Job
 from nlpcompress.recipe.load import RESOLVED
 from nlpcompress.recipe.measuring import latencies, quality
@@ -82,7 +85,7 @@ def _report(job: Job) -> Report:
                 metrics=metrics[row.name],
                 latency_ms=times[row.name],
                 onnx_size_bytes=_size(row.onnx),
-                **costs[row.folder],
+                **costs[row.folder] | _bits_in_file(row, costs[row.folder]),
             )
             for row in rows
         ),
@@ -114,6 +117,14 @@ def _costs(job: Job, folder: Path) -> dict[str, Any]:
     costs = measure(model, batch, folder)
     counted = {name: costs[name] for name in ("parameters", "size_bytes", "macs")}
     return {**counted, "density": density(model), "bits": effective_bits(model)}
+
+
+def _bits_in_file(row: Artefact, costs: dict[str, Any]) -> dict[str, Any]:
+    """What the codes take in an ONNX file, whose operators have 2, 4 and 8 bits only."""
+    if row.onnx is None or row.onnx.name != CODES:
+        return {}
+    nominal, numbers = costs["bits"][ALL].nominal, quantized_numbers(load_model_folder(row.folder))
+    return {"bits": {ALL: Bits(nominal=nominal, effective=8 * code_bytes(row.onnx) / numbers)}}
 
 
 def _stages(job: Job) -> Iterator[dict[str, Any]]:

@@ -10,6 +10,11 @@ def cuts(method: str) -> bool:
     return bool(METHODS.load(method).cuts)
 
 
+def quantizes(method: str) -> bool:
+    """Whether a method leaves weights in codes."""
+    return bool(METHODS.load(method).quantizes)
+
+
 def first_cut(methods: Sequence[str], before: int) -> int | None:
     """The first stage in front of stage `before` that cuts; None when none does.
 

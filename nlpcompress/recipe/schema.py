@@ -99,8 +99,10 @@ class ExportConfig(Config):
     """What is made for ONNX Runtime, and how far its quality may fall."""
 
     onnx: bool = Field(False, description="write onnx/model.onnx, and compare it with torch")
-    quantize: Literal["none", "dynamic-int8"] = Field(
-        "none", description="also write a quantized file; needs `onnx: true`"
+    quantize: Literal["none", "dynamic-int8", "codes"] = Field(
+        "none",
+        description="also write a smaller file; needs `onnx: true`. dynamic-int8: of any model; "
+        "codes: those of a model that a stage has quantized, as they are",
     )
     max_metric_drop: float | None = Field(
         None,

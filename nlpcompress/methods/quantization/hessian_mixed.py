@@ -128,6 +128,7 @@ class HessianMixed(Method):
     name: ClassVar[str] = "hessian_mixed"
     Config: ClassVar[type[HessianMixedConfig]] = HessianMixedConfig
     cuts: ClassVar[bool] = True
+    quantizes: ClassVar[bool] = True
     needs_batches: ClassVar[bool] = True
 
     def prepare(self, model: nn.Module, ctx: Context) -> FakeQuantSet:

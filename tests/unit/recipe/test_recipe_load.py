@@ -145,7 +145,16 @@ def test_defaults_are_filled_in():
             "dynamic-int8",
             "export.quantize: dynamic-int8 needs `onnx: true`",
         ),
-        ("export.quantize", "int4", "export.quantize: input should be 'none' or 'dynamic-int8'"),
+        (
+            "export",
+            {"onnx": True, "quantize": "codes"},
+            "export.quantize: codes are those of a quantized model; add the stage hessian_mixed",
+        ),
+        (
+            "export.quantize",
+            "int4",
+            "export.quantize: input should be 'none', 'dynamic-int8' or 'codes'",
+        ),
         ("bench.rounds", 0, "bench.rounds: input should be greater than or equal to 1 (value: 0)"),
         ("bench.batch_sizes", [0], "bench.batch_sizes.0: input should be greater than 0"),
     ],

@@ -32,8 +32,9 @@ def factor_embedding(size):
     return [{"op": "factor_embedding", "size": size}]
 
 
-def masked_lm():
+def masked_lm(**config):
     body, inputs = deep_bert()
+    body.config.update(config)
     torch.manual_seed(1)
     return AutoModelForMaskedLM.from_config(body.config).eval(), inputs
 
