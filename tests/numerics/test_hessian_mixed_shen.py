@@ -1,18 +1,22 @@
 """Q-BERT (Shen et al. 2020) and learned steps (Esser et al. 2020), against their formulas."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
 from transformers import BertConfig, BertForSequenceClassification
 
 from nlpcompress.core.method import Progress
+from nlpcompress.errors import ConfigError
 from nlpcompress.gates.fake_quant import FakeQuant, LearnedFakeQuant, MovingFakeQuant
 from nlpcompress.gates.fake_quant_set import FakeQuantSet, Rounded
-from nlpcompress.methods.quantization.hessian_mixed import HessianMixedConfig, decide
+from nlpcompress.methods.quantization.budgets import decide, least_megabytes, least_share
+from nlpcompress.methods.quantization.config import HessianMixedConfig
 from nlpcompress.methods.quantization.places import Place, scheme_of, stored_bits
 from nlpcompress.models.grid import Scheme
 from nlpcompress.models.weights import body_weights
-from nlpcompress.search import Choice
+from nlpcompress.search import Choice, megabytes_to_bits
 
 SCHEME = Scheme(4, 6, 3, 2, 3, False)
 
@@ -136,3 +140,77 @@ def test_a_budget_is_spent_where_it_saves_most_of_the_loss():
     found = decide(config, SENSITIVITY, costs(), 400)
     assert sum(found.values()) <= 12
     assert found["layers.1"] == 4 and found["layers.0"] == 2
+
+
+def uneven(seed):
+    """Costs and sensitivities of blocks of several sizes."""
+    numbers = np.random.default_rng(seed)
+    sizes = {f"layers.{i}": int(n) for i, n in enumerate(numbers.integers(100, 999, 5))}
+    costs = {
+        name: [Choice(b, b * n + 16, n * 4.0**-b * numbers.uniform(0.5, 1)) for b in (2, 3, 4)]
+        for name, n in sizes.items()
+    }
+    return dict(zip(sizes, map(float, numbers.lognormal(size=5)), strict=True)), costs
+
+
+def every_way(sensitivity, costs):
+    """(size, loss, bits) of each of the 3^5 ways to deal out the bits."""
+    for choices in product(*costs.values()):
+        loss = sum(c.loss * sensitivity[name] for name, c in zip(costs, choices, strict=True))
+        yield sum(c.size for c in choices), loss, tuple(c.bits for c in choices)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_megabytes_are_spent_on_the_least_loss(seed):
+    sensitivity, costs = uneven(seed)
+    ways = list(every_way(sensitivity, costs))
+    bits = int(np.median([size for size, *_ in ways]))
+    config = HessianMixedConfig(bits=(2, 3, 4), megabytes=bits / 8e6)
+    best = min((way for way in ways if way[0] <= bits), key=lambda way: way[1])
+    assert tuple(decide(config, sensitivity, costs, 1).values()) == best[2]
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.7, 1.0])
+def test_a_share_of_the_loss_is_met_in_the_least_size(share):
+    sensitivity, costs = uneven(7)
+    ways = list(every_way(sensitivity, costs))
+    (most,) = (loss for _, loss, bits in ways if set(bits) == {2})
+    config = HessianMixedConfig(bits=(2, 3, 4), max_loss_share=share)
+    best = min(way for way in ways if way[1] <= share * most * (1 + 1e-12))
+    assert tuple(decide(config, sensitivity, costs, 1).values()) == best[2]
+    assert (share == 1) == (set(best[2]) == {2})
+
+
+def test_the_control_of_a_share_takes_no_more_room_and_loses_more():
+    sensitivity, costs = uneven(7)
+    sizes = {bits: (size, loss) for size, loss, bits in every_way(sensitivity, costs)}
+    ends = []
+    for order in ("sensitivity", "reversed"):
+        config = HessianMixedConfig(bits=(2, 3, 4), max_loss_share=0.3, order=order)
+        ends.append(sizes[tuple(decide(config, sensitivity, costs, 1).values())])
+    assert ends[1][0] <= ends[0][0] and ends[1][1] > 1.2 * ends[0][1]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_least_that_errors_tell_can_be_met_and_hardly_less(seed):
+    sensitivity, costs = uneven(seed)
+    least = least_megabytes(costs)
+    for key, value, less in (
+        ("megabytes", least, least - 1e-6),
+        ("max_loss_share", least_share(costs), 0.998 * least_share(costs)),
+    ):
+        alike = dict.fromkeys(sensitivity, 1.0)
+        config = HessianMixedConfig(bits=(2, 3, 4), **{key: value})
+        found = set(decide(config, alike, costs, 1).values())
+        assert found == ({2} if key == "megabytes" else {4})
+        message = rf"{key} is {less}, but the least possible is {value}; raise {key}"
+        with pytest.raises(ConfigError, match=message):
+            decide(config.model_copy(update={key: less}), alike, costs, 1)
+    assert 0 <= 8e6 * least - sum(own[0].size for own in costs.values()) < 8
+    assert megabytes_to_bits(least) >= sum(own[0].size for own in costs.values())
+
+
+def test_where_nothing_is_lost_a_share_of_it_takes_the_fewest_bits():
+    sensitivity, costs = uneven(0)
+    config = HessianMixedConfig(bits=(2, 3, 4), max_loss_share=0.01)
+    assert set(decide(config, dict.fromkeys(sensitivity, 0.0), costs, 1).values()) == {2}

@@ -19,13 +19,11 @@ training takes a rounding of all weights a step.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar
 
 from accelerate.utils import broadcast_object_list
-from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 
-from nlpcompress.core.config import Config
 from nlpcompress.core.edits import Quantize
 from nlpcompress.core.method import Context, Method
 from nlpcompress.core.plan import Plan
@@ -33,93 +31,17 @@ from nlpcompress.gates.fake_inputs import MovingInputs
 from nlpcompress.gates.fake_quant import FakeQuant, LearnedFakeQuant, MovingFakeQuant
 from nlpcompress.gates.fake_quant_set import FakeQuantSet, Inputs, Rounded
 from nlpcompress.methods.quantization.blocks import Blocks, blocks_by, choices, omegas
+from nlpcompress.methods.quantization.budgets import decide, least_share
+from nlpcompress.methods.quantization.config import HessianMixedConfig
 from nlpcompress.methods.quantization.places import Place, places_of, scheme_of
 from nlpcompress.models.activations import RoundedInputs
 from nlpcompress.models.grid import Scheme
 from nlpcompress.models.noted import forget_note, note_inputs, noted
 from nlpcompress.models.quantized import matrix_of
-from nlpcompress.models.ranges import Range
 from nlpcompress.scoring import first_examples, input_ends, on_device_of
-from nlpcompress.search import Choice, allocate, by_ranking, reversed_ranks
+from nlpcompress.search import Choice
 
 EIGHT = 8
-Bits = Annotated[int, Field(ge=2, le=8)]
-
-
-class HessianMixedConfig(Config):
-    """How many bits, for whom, and in which groups."""
-
-    bits: Bits | Annotated[tuple[Bits, ...], Field(strict=False, min_length=1)] = Field(
-        (2, 3), description="of each weight of the body; several: the Hessian says who gets which"
-    )
-    effective_bits: float | None = Field(
-        None,
-        gt=0,
-        description="mean bits a weight of the body, scales and zero points counted, spent where "
-        "they save most loss; null: of two `bits` the less sensitive half gets the fewer",
-    )
-    order: Literal["sensitivity", "reversed"] = Field(
-        "sensitivity",
-        description="reversed: the control, which gives most bits to the least sensitive",
-    )
-    blocks: Literal["layers", "matrices"] | None = Field(
-        None, description="what has one number of bits; null: layers, matrices where there are none"
-    )
-    runs: int = Field(10, ge=1, description="parts of the data to take eigenvalues on")
-    num_samples: int = Field(256, ge=1, description="examples of each run")
-    groups: int | None = Field(
-        128,
-        ge=1,
-        description="groups of rows in each matrix, or the most below that divide it; null: by "
-        "`group_size`",
-    )
-    group_size: Annotated[int, Field(ge=1)] | Literal[-1] = Field(
-        -1, description="columns of a group in each row; -1: all of them"
-    )
-    sym: bool = Field(False, description="zero in the middle of every range")
-    range: Range = Field("min_max", description="where ranges end; see the edit quantize")
-    embedding_bits: Bits | None = Field(
-        8, description="of tables, by rows, trained if fewer than 8; null: they stay floats"
-    )
-    input_bits: Bits | None = Field(
-        None,
-        description="of what the body's layers are given (8 in the paper), for runtimes that "
-        "multiply integers; null: inputs stay floats",
-    )
-    input_range: Literal["dynamic", "static"] = Field(
-        "dynamic",
-        description="between each call's own ends, or fixed ones: moving averages in a training, "
-        "without one means over `num_samples` examples",
-    )
-    train_ranges: Literal["moving", "learned", "fixed"] | None = Field(
-        None,
-        description="ranges in a training: moving averages, learned (LSQ), or those of the start; "
-        "null: moving, for the range mse learned",
-    )
-    range_momentum: float = Field(0.99, ge=0, lt=1, description="of the moving averages, a step")
-    step_learning_rate: float = Field(1e-4, gt=0, description="of learned steps")
-
-    @field_validator("bits")
-    @classmethod
-    def _ascending(cls, bits: int | tuple[int, ...]) -> int | tuple[int, ...]:
-        if not isinstance(bits, int) and list(bits) != sorted(set(bits)):
-            raise ValueError("several bits must ascend without repeats")
-        return bits
-
-    @model_validator(mode="after")
-    def _fits(self) -> "HessianMixedConfig":
-        if self.group_size != -1 and self.groups is not None:
-            raise ValueError("groups are of whole rows; group_size goes with groups: null")
-        if self.effective_bits is None and len(self.choices) > 2:
-            raise ValueError("three and more bits are dealt out by a budget; give effective_bits")
-        if self.range == "mse" and self.train_ranges == "moving":
-            raise ValueError("range mse takes too long for every step; train_ranges: learned")
-        return self
-
-    @property
-    def choices(self) -> tuple[int, ...]:
-        """The bits, as many as there are."""
-        return (self.bits,) if isinstance(self.bits, int) else self.bits
 
 
 class HessianMixed(Method):
@@ -231,11 +153,15 @@ class HessianMixed(Method):
             batches = list(first_examples(ctx.batches(), config.runs * config.num_samples))
             sensitivity = omegas(model, blocks, batches, runs=config.runs, seed=ctx.seed)
         costs: dict[str, list[Choice]] = {}
-        if config.effective_bits is not None:
+        if config.budgets:
             costs = {
                 block: choices([self._options(model, places[name]) for name in names], config.range)
                 for block, names in blocks.items()
             }
+        if ctx.sizes_only and config.max_loss_share is not None:
+            # Whether a share can be met depends on the sensitivities, which are not known here.
+            share = max(config.max_loss_share, least_share(costs))
+            config = config.model_copy(update={"max_loss_share": share})
         numbers = sum(places[n].rows * places[n].columns for own in blocks.values() for n in own)
         return decide(config, sensitivity, costs, numbers)
 
@@ -249,27 +175,6 @@ class HessianMixed(Method):
         if ranges == "learned" or kind == "mse":
             return LearnedFakeQuant(matrix, scheme, kind)
         return MovingFakeQuant(matrix, scheme, kind, momentum=self.config.range_momentum)
-
-
-def decide(
-    config: HessianMixedConfig,
-    sensitivity: Mapping[str, float],
-    costs: Mapping[str, Sequence[Choice]],
-    numbers: int,
-) -> dict[str, int]:
-    """Block → bits, of its Ω, for a budget what each choice costs there, and of all `numbers`.
-
-    Raises `ConfigError` for a budget that nobody can meet.
-    """
-    if config.order == "reversed":
-        sensitivity = reversed_ranks(sensitivity)
-    if config.effective_bits is None:
-        return by_ranking(sensitivity, *config.choices)
-    items = {
-        block: [choice._replace(loss=choice.loss * sensitivity[block]) for choice in own]
-        for block, own in costs.items()
-    }
-    return allocate(items, int(config.effective_bits * numbers), weights=numbers)
 
 
 def _places(model: nn.Module, ctx: Context) -> dict[str, Place]:

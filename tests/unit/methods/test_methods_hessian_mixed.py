@@ -59,17 +59,49 @@ def test_two_bits_are_dealt_out_by_blocks(family):
     assert found == [2] * (len(found) // 2) + [4] * (len(found) - len(found) // 2)
 
 
+def held_bits(model):
+    return sum(
+        8 * sum(part.nbytes for part in model.get_submodule(path).buffers())
+        for path in schemes(model)
+    )
+
+
 def test_a_budget_bounds_what_is_stored():
     model, inputs = FAMILIES["bert"]()
     config = {"bits": [2, 3, 4, 8], "effective_bits": 4.5, "blocks": "matrices", "groups": 4}
     quantized(model, context(inputs), **config, embedding_bits=None)
     numbers = sum(s.rows * s.columns for s in schemes(model).values())
-    held = sum(
-        8 * sum(part.nbytes for part in model.get_submodule(path).buffers())
-        for path in schemes(model)
-    )
+    held = held_bits(model)
     assert 4 < held / numbers <= 4.5 + 0.01 * len(schemes(model))  # codes end in whole bytes
     assert len({s.bits for s in schemes(model).values()}) > 1
+
+
+def test_megabytes_bound_the_bytes_of_the_packed_body():
+    model, inputs = FAMILIES["bert"]()
+    config = {"bits": [2, 3, 4, 8], "blocks": "matrices", "groups": 4, "embedding_bits": None}
+    numbers = sum(weight.numel() for weight in body_weights(model).values())
+    quantized(model, context(inputs), **config, megabytes=4.5 * numbers / 8e6)
+    assert 4 < held_bits(model) / numbers <= 4.5 + 0.01 * len(schemes(model))
+    assert len({s.bits for s in schemes(model).values()}) > 1
+
+
+def test_a_smaller_share_of_the_loss_takes_more_bits():
+    sizes = []
+    for share in (0.8, 0.2, 0.02):
+        model, inputs = FAMILIES["bert"]()
+        config = {"bits": [2, 3, 4, 8], "max_loss_share": share, "blocks": "matrices"}
+        quantized(model, context(inputs), **config, embedding_bits=None)
+        sizes.append(held_bits(model))
+    assert sizes[0] < sizes[1] < sizes[2]
+
+
+def test_a_dry_run_forecasts_a_share_that_only_the_hessian_could_refuse():
+    model, inputs = FAMILIES["bert"]()
+    config = {"bits": [2, 4], "max_loss_share": 1e-6, "embedding_bits": None}
+    with pytest.raises(ConfigError, match=r"max_loss_share is 1e-06, but the least possible is 0"):
+        quantized(model, context(inputs), **config)
+    plan = make_method("hessian_mixed", config).plan(model, Context(inputs, sizes_only=True))
+    assert {edit.bits for edit in plan} == {4}
 
 
 def test_tables_have_bits_of_their_own_or_stay():
@@ -175,7 +207,17 @@ def test_the_named_trainer_learns_from_a_teacher_too(tmp_path):
     [
         ({"bits": 9}, "bits"),
         ({"bits": [4, 2]}, "must ascend"),
-        ({"bits": [2, 3, 4]}, "give effective_bits"),
+        ({"bits": [2, 3, 4]}, "give effective_bits, megabytes or max_loss_share"),
+        (
+            {"bits": [2, 3, 4], "effective_bits": 3, "max_loss_share": 0.5},
+            r"effective_bits \(3.0\) and max_loss_share \(0.5\) are budgets; give only one",
+        ),
+        (
+            {"bits": 4, "megabytes": 2},
+            r"megabytes \(2.0\) chooses among several bits, and bits is 4",
+        ),
+        ({"bits": [2, 4], "megabytes": 0}, "megabytes"),
+        ({"bits": [2, 4], "max_loss_share": 1.5}, "max_loss_share"),
         ({"bits": [2, 4], "group_size": 64}, "groups: null"),
         ({"bits": 4, "range": "mse", "train_ranges": "moving"}, "train_ranges: learned"),
         ({"bits": 4, "embedding_bits": 1}, "embedding_bits"),
@@ -191,6 +233,8 @@ def test_a_budget_nobody_can_meet_says_the_least():
     model, inputs = FAMILIES["bert"]()
     with pytest.raises(ConfigError, match=r"the least possible is .* per weight"):
         quantized(model, context(inputs), bits=[2, 3], effective_bits=1.5)
+    with pytest.raises(ConfigError, match=r"megabytes is 0.001, but the least possible is 0\.00"):
+        quantized(model, context(inputs), bits=[2, 3], megabytes=0.001)
 
 
 @pytest.mark.parametrize("input_range", ["dynamic", "static"])
