@@ -10,6 +10,7 @@ from torch.func import functional_call
 from nlpcompress.errors import DataError
 from nlpcompress.scoring.hessian import (
     BlockHessians,
+    Runs,
     Sensitivity,
     blocks_of,
     sensitivities,
@@ -200,23 +201,36 @@ def test_what_has_no_loss_or_no_batch_is_refused():
 def test_omega_is_the_mean_and_the_spread_of_the_runs():
     assert Sensitivity((-3.0, -1.0)).omega == pytest.approx(2 + 1)
     assert Sensitivity((2.5,)).omega == 2.5
+    assert Sensitivity((-3.0, 1.0), "trace").omega == 1.0
 
 
 def test_sensitivities_are_the_top_eigenvalues_of_each_part(small):
     model, data, _ = small
-    found = sensitivities(model, BLOCKS, lambda run: [data[run]], runs=2, tolerance=1e-4)
+    found = sensitivities(model, BLOCKS, lambda run: [data[run]], Runs(2, tolerance=1e-4))
     for block, names in BLOCKS.items():
-        for run, value in enumerate(found[block].eigenvalues):
+        for run, value in enumerate(found[block].values):
             exact = torch.linalg.eigvalsh(dense(model, [data[run]], names).double())
             assert value == pytest.approx(float(exact[exact.abs().argmax()]), rel=0.01)
 
 
-def test_a_model_that_has_not_converged_is_warned_of(small, recwarn):
+def test_sensitivities_by_traces_are_means_over_the_diagonal_of_each_part(small):
     model, data, _ = small
-    sensitivities(model, BLOCKS, lambda _: data, runs=1)
+    runs = Runs(2, "trace", draws=1500)
+    found = sensitivities(model, BLOCKS, lambda run: [data[run]], runs)
+    for block, names in BLOCKS.items():
+        exact = [float(dense(model, [data[run]], names).diagonal().mean()) for run in range(2)]
+        assert found[block].values == pytest.approx(exact, rel=0.1)
+        assert found[block].omega == pytest.approx(abs(sum(exact) / 2), rel=0.1)
+
+
+@pytest.mark.parametrize("kind", ["eigenvalue", "trace"])
+def test_a_model_that_has_not_converged_is_warned_of(small, recwarn, kind):
+    model, data, _ = small
+    sensitivities(model, BLOCKS, lambda _: data, Runs(1, kind))
     assert not [w for w in recwarn if "converged" in str(w.message)]
-    with pytest.warns(UserWarning, match="has not converged"):
-        sensitivities(Small(), BLOCKS, lambda _: data, runs=1)
+    with pytest.warns(UserWarning, match="has not converged") as warned:
+        sensitivities(Small(), BLOCKS, lambda _: data, Runs(1, kind))
+    assert [w.filename for w in warned] == [__file__]
 
 
 def test_blocks_by_layer_module_and_matrix():

@@ -10,7 +10,7 @@ from nlpcompress.errors import PlanError
 from nlpcompress.methods.quantization.places import stored_bits
 from nlpcompress.models.grid import Scheme, rounded
 from nlpcompress.models.ranges import Range, fitted_grid
-from nlpcompress.scoring.hessian import blocks_of, sensitivities
+from nlpcompress.scoring.hessian import Runs, blocks_of, sensitivities
 from nlpcompress.scoring.hessian.products import Batch
 from nlpcompress.search import Choice
 
@@ -33,16 +33,19 @@ def blocks_by(model: nn.Module, by: str | None, places: Iterable[str]) -> Blocks
 
 
 def omegas(
-    model: nn.Module, blocks: Blocks, batches: Sequence[Batch], *, runs: int, seed: int
+    model: nn.Module, blocks: Blocks, batches: Sequence[Batch], runs: Runs, *, shared: bool = False
 ) -> dict[str, float]:
-    """Ω of each block, on as many parts of the batches; with too few they repeat."""
-    share = max(1, len(batches) // runs)
+    """Ω of each block, on as many parts of the batches; with too few they repeat.
+
+    With `shared` processes take turns over the runs, and all must call this.
+    """
+    share = max(1, len(batches) // runs.count)
 
     def of_run(run: int) -> Sequence[Batch]:
         start = run * share % len(batches)
         return batches[start : start + share]
 
-    found = sensitivities(model, blocks, of_run, runs=runs, seed=seed)
+    found = sensitivities(model, blocks, of_run, runs, shared=shared)
     return {block: sensitivity.omega for block, sensitivity in found.items()}
 
 

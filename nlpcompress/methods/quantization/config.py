@@ -7,6 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from nlpcompress.core.config import Config
 from nlpcompress.models.ranges import Range
+from nlpcompress.scoring.hessian.sensitivity import Kind
 
 Bits = Annotated[int, Field(ge=2, le=8)]
 
@@ -36,6 +37,11 @@ class HessianMixedConfig(Config):
         description="instead: the least size that loses (the sum of Ω·‖ΔW‖²) at most this share of "
         "what the fewest `bits` for all would lose",
     )
+    sensitivity: Kind = Field(
+        "eigenvalue",
+        description="of a block: Ω = |mean| + spread of its Hessian's greatest eigenvalue over the "
+        "`runs` (Q-BERT), or trace: the mean of its trace by its size (HAWQ-V2)",
+    )
     order: Literal["sensitivity", "reversed"] = Field(
         "sensitivity",
         description="reversed: the control, which gives most bits to the least sensitive (with "
@@ -44,7 +50,7 @@ class HessianMixedConfig(Config):
     blocks: Literal["layers", "matrices"] | None = Field(
         None, description="what has one number of bits; null: layers, matrices where there are none"
     )
-    runs: int = Field(10, ge=1, description="parts of the data to take eigenvalues on")
+    runs: int = Field(10, ge=1, description="parts of the data to take sensitivities on")
     num_samples: int = Field(256, ge=1, description="examples of each run")
     groups: int | None = Field(
         128,

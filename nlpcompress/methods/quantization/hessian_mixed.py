@@ -8,8 +8,8 @@ weights learn to be coarse; without one they are rounded as they are.
       train: {num_train_epochs: 3, learning_rate: 2.0e-5}
 
 Source: Shen et al. 2020 (Q-BERT), sections 3.1 (Ω = |mean λ| + std λ over runs, on 10 % of the data
-each) and 3.2 (groups of output rows, 128 a matrix); Dong et al. 2020 (HAWQ-V2) for budgets, by
-Ω · ‖ΔW‖²; Esser et al. 2020 (LSQ) for learned steps.
+each) and 3.2 (groups of output rows, 128 a matrix); Dong et al. 2020 (HAWQ-V2) for traces, and for
+budgets, by Ω · ‖ΔW‖²; Esser et al. 2020 (LSQ) for learned steps.
 Differs: eigenvalues by Lanczos, on `num_samples` examples a run; the classifier and the pooler stay
 as they are, tables of embeddings are rounded row by row, inputs of layers only if it is asked for.
 The released code groups inputs instead of outputs, moves ranges in evaluations too, and drops what
@@ -39,6 +39,7 @@ from nlpcompress.models.grid import Scheme
 from nlpcompress.models.noted import forget_note, note_inputs, noted
 from nlpcompress.models.quantized import matrix_of
 from nlpcompress.scoring import first_examples, input_ends, on_device_of
+from nlpcompress.scoring.hessian import Runs
 from nlpcompress.search import Choice
 
 EIGHT = 8
@@ -63,7 +64,7 @@ class HessianMixed(Method):
         for place in places.values():
             for path in place.paths:
                 forget_note(model.get_submodule(path))
-        (schemes,) = broadcast_object_list([self._schemes(model, places, ctx)])
+        (schemes,) = broadcast_object_list([self._schemes(model, places, ctx, shared=True)])
         parts = [
             Rounded(self._fake_quant(_matrix(model, places[name]), scheme), places[name].paths)
             for name, scheme in schemes.items()
@@ -119,14 +120,15 @@ class HessianMixed(Method):
             note_inputs(model.get_submodule(path), self.config.input_bits, ends.get(path))
 
     def _schemes(
-        self, model: nn.Module, places: Mapping[str, Place], ctx: Context
+        self, model: nn.Module, places: Mapping[str, Place], ctx: Context, *, shared: bool = False
     ) -> dict[str, Scheme]:
-        """Name of each weight to quantize → how."""
+        """Name of each weight to quantize → how; `shared` says that all processes are asked."""
         body = [name for name, place in places.items() if not place.is_table]
         bits = dict.fromkeys(body, self.config.choices[0])
         if len(self.config.choices) > 1:
             blocks = blocks_by(model, self.config.blocks, body)
-            found = self._bits_of_blocks(model, blocks, places, ctx)
+            sensitivity = self._sensitivity(model, blocks, ctx, shared=shared)
+            found = self._bits_of_blocks(model, blocks, places, sensitivity)
             bits = {name: found[block] for block, names in blocks.items() for name in names}
         return self._tables(places) | {n: self._scheme(places[n], b) for n, b in bits.items()}
 
@@ -144,26 +146,37 @@ class HessianMixed(Method):
             place, bits, groups=config.groups, group_size=config.group_size, sym=config.sym
         )
 
+    def _sensitivity(
+        self, model: nn.Module, blocks: Blocks, ctx: Context, *, shared: bool
+    ) -> dict[str, float] | None:
+        """Of each block; None where only sizes are asked for."""
+        if ctx.sizes_only:
+            return None
+        config = self.config
+        runs = Runs(config.runs, config.sensitivity, seed=ctx.seed)
+        batches = list(first_examples(ctx.batches(), config.runs * config.num_samples))
+        return omegas(model, blocks, batches, runs, shared=shared)
+
     def _bits_of_blocks(
-        self, model: nn.Module, blocks: Blocks, places: Mapping[str, Place], ctx: Context
+        self,
+        model: nn.Module,
+        blocks: Blocks,
+        places: Mapping[str, Place],
+        sensitivity: Mapping[str, float] | None,
     ) -> dict[str, int]:
         config = self.config
-        sensitivity = dict.fromkeys(blocks, 1.0)
-        if not ctx.sizes_only:
-            batches = list(first_examples(ctx.batches(), config.runs * config.num_samples))
-            sensitivity = omegas(model, blocks, batches, runs=config.runs, seed=ctx.seed)
         costs: dict[str, list[Choice]] = {}
         if config.budgets:
             costs = {
                 block: choices([self._options(model, places[name]) for name in names], config.range)
                 for block, names in blocks.items()
             }
-        if ctx.sizes_only and config.max_loss_share is not None:
+        if sensitivity is None and config.max_loss_share is not None:
             # Whether a share can be met depends on the sensitivities, which are not known here.
             share = max(config.max_loss_share, least_share(costs))
             config = config.model_copy(update={"max_loss_share": share})
         numbers = sum(places[n].rows * places[n].columns for own in blocks.values() for n in own)
-        return decide(config, sensitivity, costs, numbers)
+        return decide(config, sensitivity or dict.fromkeys(blocks, 1.0), costs, numbers)
 
     def _options(self, model: nn.Module, place: Place) -> tuple[Tensor, list[Scheme]]:
         return _matrix(model, place), [self._scheme(place, bits) for bits in self.config.choices]

@@ -2,7 +2,7 @@
 
 from nlpcompress.scoring.hessian.blocks import blocks_of
 from nlpcompress.scoring.hessian.products import BlockHessians
-from nlpcompress.scoring.hessian.sensitivity import Sensitivity, sensitivities
+from nlpcompress.scoring.hessian.sensitivity import Runs, Sensitivity, sensitivities
 from nlpcompress.scoring.hessian.spectrum import (
     Estimate,
     spectral_nodes,
@@ -13,6 +13,7 @@ from nlpcompress.scoring.hessian.spectrum import (
 __all__ = [
     "BlockHessians",
     "Estimate",
+    "Runs",
     "Sensitivity",
     "blocks_of",
     "sensitivities",

@@ -10,6 +10,7 @@ from nlpcompress.core.method import Context
 from nlpcompress.errors import ConfigError
 from nlpcompress.io import save_model
 from nlpcompress.methods import make_method
+from nlpcompress.methods.quantization import hessian_mixed
 from nlpcompress.models.noted import noted
 from nlpcompress.models.quantized import QuantizedLinear, schemes
 from nlpcompress.models.weights import body_weights
@@ -102,6 +103,47 @@ def test_a_dry_run_forecasts_a_share_that_only_the_hessian_could_refuse():
         quantized(model, context(inputs), **config)
     plan = make_method("hessian_mixed", config).plan(model, Context(inputs, sizes_only=True))
     assert {edit.bits for edit in plan} == {4}
+
+
+@pytest.mark.parametrize("kind", ["eigenvalue", "trace"])
+def test_bits_follow_the_sensitivity_that_is_asked_for(kind, monkeypatch):
+    model, inputs = FAMILIES["bert"]()
+    asked = []
+    values = {"eigenvalue": (1.0, 2.0), "trace": (2.0, 1.0)}
+
+    def omegas(_model, blocks, _batches, runs, **_):
+        asked.append(runs)
+        return dict(zip(blocks, values[runs.kind], strict=True))
+
+    monkeypatch.setattr(hessian_mixed, "omegas", omegas)
+    quantized(model, context(inputs), bits=[2, 4], sensitivity=kind, embedding_bits=None)
+    found = {path: scheme.bits for path, scheme in schemes(model).items()}
+    query = "bert.encoder.layer.{}.attention.self.query"
+    bits = [found[query.format(layer)] for layer in (0, 1)]
+    assert bits == ([2, 4] if kind == "eigenvalue" else [4, 2])
+    assert [runs.count for runs in asked] == [QUICK["runs"]]
+
+
+def test_processes_share_the_runs_in_a_training_alone_as_plans_may_be_the_main_ones(monkeypatch):
+    model, inputs = FAMILIES["bert"]()
+    asked = []
+
+    def omegas(_model, blocks, _batches, _runs, *, shared):
+        asked.append(shared)
+        return dict(zip(blocks, (1.0, 2.0), strict=True))
+
+    monkeypatch.setattr(hessian_mixed, "omegas", omegas)
+    method = make_method("hessian_mixed", QUICK)
+    method.plan(model, context(inputs))
+    method.prepare(model, context(inputs)).close()
+    assert asked == [False, True]
+
+
+def test_traces_deal_out_the_bits_of_a_model():
+    model, inputs = FAMILIES["bert"]()
+    config = {"bits": [2, 3, 4], "effective_bits": 3.5, "blocks": "matrices", "groups": 4}
+    quantized(model, context(inputs), **config, sensitivity="trace", embedding_bits=None)
+    assert len({s.bits for s in schemes(model).values()}) > 1
 
 
 def test_tables_have_bits_of_their_own_or_stay():
@@ -217,6 +259,7 @@ def test_the_named_trainer_learns_from_a_teacher_too(tmp_path):
             r"megabytes \(2.0\) chooses among several bits, and bits is 4",
         ),
         ({"bits": [2, 4], "megabytes": 0}, "megabytes"),
+        ({"bits": [2, 4], "sensitivity": "traces"}, "sensitivity"),
         ({"bits": [2, 4], "max_loss_share": 1.5}, "max_loss_share"),
         ({"bits": [2, 4], "group_size": 64}, "groups: null"),
         ({"bits": 4, "range": "mse", "train_ranges": "moving"}, "train_ranges: learned"),
