@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from nlpcompress.core import counts
@@ -24,7 +25,8 @@ class Context:
 
     `batches()` starts a fresh pass over collated training batches, labels included;
     `example_inputs` is one small batch without labels, good for one forward pass. With
-    `sizes_only` how much goes is asked for, and not what: costly scores may be all alike.
+    `sizes_only` how much goes is asked for, and not what: costly scores may be all alike. `cache`
+    is a folder where costly scores may be stored, under a hash of all that they come from.
     """
 
     example_inputs: Batch
@@ -32,6 +34,7 @@ class Context:
     teacher: nn.Module | None = None
     seed: int = 0
     sizes_only: bool = False
+    cache: Path | None = None
 
 
 @dataclass

@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 MODEL = "model"
 """The folder of the finished model inside a part."""
 ANSWERS = "answers"
+SCORES = "scores"
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,11 @@ class Job:
     def answers(self) -> Path:
         """Where answers of teachers are stored."""
         return self.workspace.out / PARTS / ANSWERS
+
+    @property
+    def scores(self) -> Path:
+        """Where methods store scores that are costly."""
+        return self.workspace.out / PARTS / SCORES
 
     def model_folder(self, after: int) -> Path:
         """The saved model after `after` stages."""

@@ -88,6 +88,7 @@ def _train(
         methods=methods,
         teacher=teacher_of(job, methods, position),
         teacher_cache=job.answers if job.recipe.stages[position].cache_teacher else None,
+        score_cache=job.scores,
     )
     resumed = agreed(job.state, trainer.last_checkpoint())
     if resumed:
@@ -165,7 +166,7 @@ def _check_albert(job: Job, model: PreTrainedModel, position: int) -> None:
 def scoring_context(job: Job, model: PreTrainedModel) -> Context:
     """What a method may look at: shuffled training batches in an order that the seed fixes."""
     batches = Batches(job.data.train, job.data.collate, size=SCORING_BATCH, seed=job.recipe.seed)
-    return Context(example_inputs(model), batches, None, job.recipe.seed)
+    return Context(example_inputs(model), batches, None, job.recipe.seed, cache=job.scores)
 
 
 def _save(job: Job, model: PreTrainedModel, plan: Plan, *, after: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -51,11 +52,12 @@ def make_context(
     label_names: Sequence[str],
     teacher: nn.Module | None,
     example_inputs: Mapping[str, Tensor] | None = None,
+    cache: Path | None = None,
 ) -> Context:
     """A context; without `example_inputs` the first examples, less their labels, are taken."""
     if example_inputs is None:
         example_inputs = _examples(batches, label_names)
-    return Context(example_inputs, batches, teacher, batches.seed)
+    return Context(example_inputs, batches, teacher, batches.seed, cache=cache)
 
 
 def _examples(batches: Batches, label_names: Sequence[str]) -> dict[str, Tensor]:

@@ -62,7 +62,8 @@ class CompressionTrainer(SafeCheckpointTrainer):
 
     With `teacher_cache` the teacher answers the training examples once, into that folder or from
     it, and steps read its answers, and in float16 what methods look at inside of it: no forward
-    pass of it, and no room for it on the device.
+    pass of it, and no room for it on the device. With `score_cache` methods may store there, and
+    take from there, scores that are costly, such as the sensitivities of `hessian_mixed`.
 
     Raises `ConfigError` when a method needs a teacher and there is none, teacher and student do
     not fit together, or answers cannot be stored.
@@ -74,6 +75,7 @@ class CompressionTrainer(SafeCheckpointTrainer):
         methods: Sequence[Method] = (),
         teacher: nn.Module | Sequence[nn.Module] | None = None,
         teacher_cache: str | Path | None = None,
+        score_cache: str | Path | None = None,
         **kwargs: Any,
     ) -> None:
         teacher = require_teacher(methods, teacher)
@@ -84,6 +86,7 @@ class CompressionTrainer(SafeCheckpointTrainer):
         self.methods = tuple(methods)
         self.teacher = teacher
         self.plan = Plan()
+        self.score_cache = score_cache
         self.gates: Gates | None = None
         self._rounds: TrainingRounds | None = None
         self._meter = ObjectiveMeter()
@@ -114,6 +117,7 @@ class CompressionTrainer(SafeCheckpointTrainer):
             label_names=self.label_names,
             teacher=self.teacher,
             example_inputs=example_inputs,
+            cache=None if self.score_cache is None else Path(self.score_cache),
         )
 
     def compress(self, example_inputs: Mapping[str, Tensor] | None = None) -> nn.Module:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from itertools import chain
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +11,7 @@ from nlpcompress.errors import PlanError
 from nlpcompress.methods.quantization.places import stored_bits
 from nlpcompress.models.grid import Scheme, rounded
 from nlpcompress.models.ranges import Range, fitted_grid
-from nlpcompress.scoring.hessian import Runs, blocks_of, sensitivities
+from nlpcompress.scoring.hessian import Runs, blocks_of, sensitivities, stored_sensitivities
 from nlpcompress.scoring.hessian.products import Batch
 from nlpcompress.search import Choice
 
@@ -33,11 +34,18 @@ def blocks_by(model: nn.Module, by: str | None, places: Iterable[str]) -> Blocks
 
 
 def omegas(
-    model: nn.Module, blocks: Blocks, batches: Sequence[Batch], runs: Runs, *, shared: bool = False
+    model: nn.Module,
+    blocks: Blocks,
+    batches: Sequence[Batch],
+    runs: Runs,
+    *,
+    shared: bool = False,
+    cache: Path | None = None,
 ) -> dict[str, float]:
     """Ω of each block, on as many parts of the batches; with too few they repeat.
 
-    With `shared` processes take turns over the runs, and all must call this.
+    With `shared` processes take turns over the runs, and all must call this. With the folder
+    `cache` what it says is taken, or stored there.
     """
     share = max(1, len(batches) // runs.count)
 
@@ -45,7 +53,10 @@ def omegas(
         start = run * share % len(batches)
         return batches[start : start + share]
 
-    found = sensitivities(model, blocks, of_run, runs, shared=shared)
+    if cache is None:
+        found = sensitivities(model, blocks, of_run, runs, shared=shared)
+    else:
+        found = stored_sensitivities(cache, model, blocks, of_run, runs, shared=shared)
     return {block: sensitivity.omega for block, sensitivity in found.items()}
 
 

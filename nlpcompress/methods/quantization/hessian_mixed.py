@@ -155,7 +155,7 @@ class HessianMixed(Method):
         config = self.config
         runs = Runs(config.runs, config.sensitivity, seed=ctx.seed)
         batches = list(first_examples(ctx.batches(), config.runs * config.num_samples))
-        return omegas(model, blocks, batches, runs, shared=shared)
+        return omegas(model, blocks, batches, runs, shared=shared, cache=ctx.cache)
 
     def _bits_of_blocks(
         self,

@@ -9,6 +9,7 @@ from nlpcompress.scoring.hessian.spectrum import (
     top_eigenvalues,
     traces,
 )
+from nlpcompress.scoring.hessian.stored import stored_sensitivities
 
 __all__ = [
     "BlockHessians",
@@ -18,6 +19,7 @@ __all__ = [
     "blocks_of",
     "sensitivities",
     "spectral_nodes",
+    "stored_sensitivities",
     "top_eigenvalues",
     "traces",
 ]

@@ -14,6 +14,7 @@ from nlpcompress.methods.quantization import hessian_mixed
 from nlpcompress.models.noted import noted
 from nlpcompress.models.quantized import QuantizedLinear, schemes
 from nlpcompress.models.weights import body_weights
+from nlpcompress.scoring.hessian import BlockHessians
 from nlpcompress.surgery import apply_plan
 from nlpcompress.training import CompressionTrainer, MixedPrecisionTrainer
 from tests import children
@@ -128,7 +129,7 @@ def test_processes_share_the_runs_in_a_training_alone_as_plans_may_be_the_main_o
     model, inputs = FAMILIES["bert"]()
     asked = []
 
-    def omegas(_model, blocks, _batches, _runs, *, shared):
+    def omegas(_model, blocks, _batches, _runs, *, shared, **_):
         asked.append(shared)
         return dict(zip(blocks, (1.0, 2.0), strict=True))
 
@@ -211,6 +212,20 @@ def test_a_second_training_starts_from_new_grids(tmp_path):
     ours.train()
     ours.compress()
     assert len(schemes(ours.model)) == len(body_weights(tiny_bert())) + 3
+
+
+def test_a_training_that_starts_again_takes_no_hessian_again(tmp_path, monkeypatch):
+    taken, plain = [], BlockHessians.times
+    monkeypatch.setattr(
+        BlockHessians, "times", lambda self, vectors: taken.append(1) or plain(self, vectors)
+    )
+    for products, cache in ((True, "one"), (False, "one"), (True, "other")):
+        taken.clear()
+        ours = trainer(tmp_path, tiny_bert(), bits=[2, 4])
+        ours.score_cache = tmp_path / cache
+        ours.train()
+        assert bool(taken) == products
+    assert len(list((tmp_path / "one").iterdir())) == 1
 
 
 def test_all_processes_do_as_the_main_one_decides(tmp_path):
