@@ -30,7 +30,7 @@ def run_exported(cell: Named, recipe: dict[str, Any], arguments: argparse.Namesp
 
 
 def exported_table(results: Iterable[Result], ways: Iterable[Any]) -> str:
-    """A line a way: mean and standard deviation over seeds; sizes of one, median of the times.
+    """A line a way: mean and standard deviation over seeds; sizes and times are medians.
 
     Each result has its `way`.
     """
@@ -49,14 +49,21 @@ def _line(way: Any, group: list[Rows]) -> str:
     teachers = [rows["teacher"]["metrics"]["accuracy"] for rows in group]
     ratios = [own / teacher for own, teacher in zip(accuracies, teachers, strict=True)]
     small = [rows["compressed-int8"]["metrics"]["accuracy"] for rows in group]
-    whole, quantized = group[0]["compressed"], group[0]["compressed-int8"]
-    sizes = (whole["size_bytes"], whole["onnx_size_bytes"], quantized["onnx_size_bytes"])
-    megabytes = " | ".join(f"{size / 1e6:.2f} MB" for size in sizes)
+    sizes = (
+        ("compressed", "size_bytes"),
+        ("compressed", "onnx_size_bytes"),
+        ("compressed-int8", "onnx_size_bytes"),
+    )
+    megabytes = " | ".join(f"{_middle(group, *size) / 1e6:.2f} MB" for size in sizes)
     return (
         f"| {way} | {spread(accuracies)} | {spread(ratios)} | {spread(small)} "
-        f"| {whole['parameters'] / 1e6:.2f} M | {megabytes} "
+        f"| {_middle(group, 'compressed', 'parameters') / 1e6:.2f} M | {megabytes} "
         f"| {_faster(group, 'compressed')} | {_faster(group, 'compressed-int8')} | {len(group)} |"
     )
+
+
+def _middle(group: list[Rows], name: str, key: str) -> float:
+    return statistics.median(rows[name][key] for rows in group)
 
 
 def _faster(group: list[Rows], name: str) -> str:
