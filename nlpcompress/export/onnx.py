@@ -42,10 +42,9 @@ ROUNDED_TOLERANCE = 0.5
 and so may all that follow it. Six layers of 8-bit inputs were 0.15 apart, one layer 1e-6.
 """
 
-logger = logging.getLogger(__name__)
-
-
 Weights = Literal["decoded", "codes"]
+
+logger = logging.getLogger(__name__)
 
 
 def export_onnx(

@@ -35,12 +35,17 @@ def fitted_grid(matrix: Tensor, scheme: Scheme, kind: Range) -> Grid:
         grid = _least_error(matrix, scheme)
     else:
         grid = grid_of(*range_ends(matrix, scheme, kind), scheme)
-    if bool(grid.scale.isinf().any()):
+    check_steps(grid, matrix)
+    return grid
+
+
+def check_steps(grid: Grid, matrix: Tensor) -> None:
+    """Raises `PlanError` where a step of the matrix's grid is no float16 number."""
+    if not bool(grid.scale.isfinite().all()):
         raise PlanError(
             f"quantize: values up to {float(matrix.abs().max()):.3g} have steps beyond float16; "
             "more bits have smaller ones"
         )
-    return grid
 
 
 def range_ends(matrix: Tensor, scheme: Scheme, kind: Ends) -> tuple[Tensor, Tensor]:

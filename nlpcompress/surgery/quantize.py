@@ -14,7 +14,7 @@ from nlpcompress.models.activations import RoundedInputs, inputs_rounded
 from nlpcompress.models.grid import Grid, Scheme, rounded
 from nlpcompress.models.noted import noted, noted_inputs
 from nlpcompress.models.quantized import DENSE, matrix_of, parts_of, put_quantized
-from nlpcompress.models.ranges import fitted_grid
+from nlpcompress.models.ranges import check_steps, fitted_grid
 from nlpcompress.surgery.holders import (
     Holders,
     holders_of,
@@ -119,6 +119,7 @@ def _grid(edit: Quantize, name: str, holders: Holders, scheme: Scheme, matrix: T
             f"quantize: nothing has noted ranges of {scheme.groups} groups of {scheme.bits} bits "
             f"for '{name}'; use range min_max, percentile or mse"
         )
+    check_steps(note.grid, matrix)
     return note.grid
 
 

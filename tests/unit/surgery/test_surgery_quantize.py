@@ -155,6 +155,18 @@ def test_a_grid_of_other_groups_is_refused():
         apply_plan(model, [quantize(OUTPUT, group_size=16, range="noted")], inputs)
 
 
+def test_a_grid_that_a_training_drove_beyond_float16_is_refused():
+    model, inputs = FAMILIES["bert"]()
+    module = model.get_submodule(OUTPUT)
+    scheme = Scheme(32, 48, 4, 1, 48, False)
+    grid = fitted_grid(module.weight, scheme, "min_max")
+    grid.scale[3] = torch.inf
+    note_grid(module, scheme, grid)
+    with pytest.raises(PlanError, match="beyond float16"):
+        apply_plan(model, [quantize(OUTPUT, range="noted")], inputs)
+    assert model.get_submodule(OUTPUT) is module
+
+
 def test_a_model_in_half_precision_computes_in_it():
     body, _ = deep_bert()
     model = AutoModelForMaskedLM.from_config(body.config).bfloat16().eval()
