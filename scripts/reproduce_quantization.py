@@ -5,10 +5,10 @@ the Hessian and in the reversed order.
     python scripts/reproduce_quantization.py --out out/quantization --worker 0 --workers 2
     python scripts/reproduce_quantization.py --out out/quantization --report
 
-A cell is a recipe: a fine-tuned encoder is quantized in one of the ways below, post-training or
-with a training of so many steps. The shape to expect (Shen et al. 2020, tables 1 to 4): 4 bits
-within half a point, 2 and 3 mixed within 2.3, 2 bits collapse, groups bring most of the loss back,
-and the reversed order is clearly worse.
+A cell is a recipe: a fine-tuned encoder is quantized in one of the ways below, post-training, by
+itself or with compensated errors, or with a training of so many steps. The shape to expect (Shen et
+al. 2020, tables 1 to 4): 4 bits within half a point, 2 and 3 mixed within 2.3, 2 bits collapse,
+groups bring most of the loss back, and the reversed order is clearly worse.
 """
 
 import argparse
@@ -40,7 +40,8 @@ WAYS: dict[str, dict[str, Any]] = {
     "2": {"bits": 2},
     "2, one group": {"bits": 2, "groups": 1},
 }
-AS_THEY_ARE, TRAINED = "post-training", "trained"
+AS_THEY_ARE, COMPENSATED, TRAINED = "post-training", "compensated", "trained"
+HOW = (AS_THEY_ARE, COMPENSATED, TRAINED)
 
 
 class Cell(NamedTuple):
@@ -65,6 +66,7 @@ def main() -> None:
 def parse_arguments() -> argparse.Namespace:
     parser = movie_parser(__doc__, "out/quantization", steps=300)
     parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=WAYS)
+    parser.add_argument("--how", nargs="+", default=list(HOW), choices=HOW)
     parser.add_argument("--runs", type=int, default=3, help="parts of the data for the Hessian")
     parser.add_argument("--samples", type=int, default=128, help="examples of each")
     return parser.parse_args()
@@ -73,7 +75,7 @@ def parse_arguments() -> argparse.Namespace:
 def cells(arguments: argparse.Namespace) -> Iterator[Cell]:
     """Seed by seed, so that a run that is stopped has whole columns."""
     for seed in arguments.seeds:
-        for how in (AS_THEY_ARE, TRAINED):
+        for how in arguments.how:
             for way in arguments.ways:
                 yield Cell(way, how, seed)
 
@@ -98,6 +100,8 @@ def recipe(cell: Cell, arguments: argparse.Namespace) -> dict[str, Any]:
     """Quantize, with a training or without."""
     config = {"runs": arguments.runs, "num_samples": arguments.samples, **WAYS[cell.way]}
     stage: dict[str, Any] = {"method": "hessian_mixed", "config": config}
+    if cell.how == COMPENSATED:
+        config["compensate"] = True
     if cell.how == TRAINED:
         steps = arguments.steps
         stage |= train(steps, arguments.learning_rate, arguments, warmup_steps=steps // 10)
@@ -107,18 +111,18 @@ def recipe(cell: Cell, arguments: argparse.Namespace) -> dict[str, Any]:
 
 def table(results: list[Result]) -> str:
     """Points against the same seed's teacher; mean and standard deviation over seeds."""
-    lines = ["| bits | post-training | trained | encoder |", "|---|---:|---:|---:|"]
+    lines = [f"| bits | {' | '.join(HOW)} | encoder |", "|---|---:|---:|---:|---:|"]
     teachers = {result["seed"]: result["teacher"] for result in results}
-    lines.append(f"| float | {spread(list(teachers.values()))} | | |")
+    lines.append(f"| float | {spread(list(teachers.values()))} | | | |")
     for way in WAYS:
-        both = [
+        by_how = [
             [result for result in results if result["way"] == way and result["how"] == how]
-            for how in (AS_THEY_ARE, TRAINED)
+            for how in HOW
         ]
-        found = [result for group in both for result in group]
+        found = [result for group in by_how for result in group]
         if found:
             size = found[0]["bytes"]["encoder"] / 1e6
-            lines.append(f"| {way} | {' | '.join(map(_points, both))} | {size:.2f} MB |")
+            lines.append(f"| {way} | {' | '.join(map(_points, by_how))} | {size:.2f} MB |")
     return "\n".join(lines)
 
 

@@ -128,6 +128,17 @@ class Quantize(Config):
     )
 
 
+class FoldNorms(Config):
+    """What batch norms multiply by goes into the filters whose output they alone read.
+
+    `{"op": "fold_norms"}` changes nothing that the model computes: each such norm is left with a
+    mean of 0, a scale of 1, and its bias. It is for models that train no more: a norm in training
+    mode takes the scale out again.
+    """
+
+    op: Literal["fold_norms"] = "fold_norms"
+
+
 class Mask(Config):
     """The zeros in the body's weights are there to stay: training to come leaves them zero.
 
@@ -137,13 +148,14 @@ class Mask(Config):
     op: Literal["mask"] = "mask"
 
 
-Edit = Keep | KeepLayers | ShareLayers | FactorEmbedding | LowRank | Quantize | Mask
+Edit = Keep | KeepLayers | ShareLayers | FactorEmbedding | LowRank | FoldNorms | Quantize | Mask
 EDITS: dict[str, type[Edit]] = {
     "keep": Keep,
     "keep_layers": KeepLayers,
     "share_layers": ShareLayers,
     "factor_embedding": FactorEmbedding,
     "low_rank": LowRank,
+    "fold_norms": FoldNorms,
     "quantize": Quantize,
     "mask": Mask,
 }

@@ -42,9 +42,10 @@ def fitted_grid(matrix: Tensor, scheme: Scheme, kind: Range) -> Grid:
 def check_steps(grid: Grid, matrix: Tensor) -> None:
     """Raises `PlanError` where a step of the matrix's grid is no float16 number."""
     if not bool(grid.scale.isfinite().all()):
+        most = float(matrix.detach().abs().max())
         raise PlanError(
-            f"quantize: values up to {float(matrix.abs().max()):.3g} have steps beyond float16; "
-            "more bits have smaller ones"
+            f"quantize: values up to {most:.3g} have steps beyond float16; more bits have smaller "
+            "ones"
         )
 
 

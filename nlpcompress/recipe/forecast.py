@@ -14,6 +14,7 @@ from nlpcompress.bench.cost import measure
 from nlpcompress.core.edits import (
     Edit,
     FactorEmbedding,
+    FoldNorms,
     Keep,
     KeepLayers,
     LowRank,
@@ -81,7 +82,8 @@ def _cut(model: PreTrainedModel, stage: StageConfig, data: TaskData, *, seed: in
     torch.manual_seed(seed)
     method = make_method(stage.method, stage.config)
     ctx = Context(examples, batches, None, seed, sizes_only=True)
-    _close_gates(method, model, ctx)
+    if stage.train is not None:
+        _close_gates(method, model, ctx)
     plan = method.plan(model, ctx)
     if len(plan):
         apply_plan(model, plan, examples)
@@ -128,6 +130,8 @@ def _cut_line(edit: Edit) -> str:
         return f"low_rank {edit.weight}: rank {edit.rank}"
     if isinstance(edit, Quantize):
         return f"quantize {edit.weight}: {edit.bits} bits"
+    if isinstance(edit, FoldNorms):
+        return "fold_norms: scales of batch norms go into filters"
     return "mask: zeros in the body's weights stay"
 
 

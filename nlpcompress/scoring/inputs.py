@@ -1,4 +1,4 @@
-"""What linear layers and embeddings are given: second moments of inputs, counts of tokens."""
+"""What layers and embeddings are given: second moments of inputs, counts of tokens."""
 
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import unfold
 
 from nlpcompress.errors import DataError
 from nlpcompress.scoring.examples import on_device_of
@@ -21,8 +22,9 @@ def input_moments(
     """Mean of x xᵀ over the inputs x of some modules: name → float64 `(columns, columns)`.
 
     `modules` has under each name the paths of those whose inputs count together, such as all layers
-    that share a weight. Tokens that the batch's `attention_mask` leaves out do not count. Raises
-    `DataError` without batches.
+    that share a weight. The inputs of a convolution are the windows that its filters see, in the
+    order of a filter's numbers; it must have one group, and no padding by the name `same`. Tokens
+    that the batch's `attention_mask` leaves out do not count. Raises `DataError` without batches.
     """
     totals: dict[str, Tensor] = {}
     with no_trace(model), torch.no_grad(), ExitStack() as stack:
@@ -50,7 +52,7 @@ class _Seen:
         self.mask: Tensor | None = None
 
     def add(self, name: str, module: nn.Module, args: tuple[Any, ...]) -> None:
-        states = self._real(args[0].detach())
+        states = self._real(_windows(module, args[0].detach()))
         moment = (states.T @ states).double()
         self.totals[name] = self.totals[name] + moment if name in self.totals else moment
         self.counts[name] = self.counts.get(name, 0) + len(states)
@@ -60,6 +62,16 @@ class _Seen:
         if self.mask is not None and states.shape[:-1] == self.mask.shape:
             states = states[self.mask.bool()]
         return states.reshape(-1, states.shape[-1]).float()
+
+
+def _windows(module: nn.Module, inputs: Tensor) -> Tensor:
+    """`(B, in, H, W)` → `(B, places, in · height · width)` for filters; else the inputs."""
+    if not isinstance(module, nn.Conv2d):
+        return inputs
+    padding = 0 if module.padding == "valid" else module.padding
+    return unfold(inputs, module.kernel_size, module.dilation, padding, module.stride).transpose(
+        1, 2
+    )
 
 
 def token_counts(batches: Iterable[Batch], tokens: int) -> Tensor:

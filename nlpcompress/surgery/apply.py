@@ -11,6 +11,7 @@ from nlpcompress.axes import find_axes
 from nlpcompress.core.edits import (
     Edit,
     FactorEmbedding,
+    FoldNorms,
     Keep,
     KeepLayers,
     LowRank,
@@ -22,6 +23,7 @@ from nlpcompress.core.plan import Plan, plan_from_json
 from nlpcompress.models.examples import example_inputs as make_examples
 from nlpcompress.models.record import record_structure
 from nlpcompress.models.zeros import note_zeros
+from nlpcompress.surgery.fold_norms import fold, foldable
 from nlpcompress.surgery.keep import check_keeps, cut, kept_masks, zeroed
 from nlpcompress.surgery.keep_layers import bypassed, check_layers, cut_layers
 from nlpcompress.surgery.low_rank import factor, factored, truncated
@@ -131,6 +133,15 @@ def _factor(model: nn.Module, group: list[Any], _: object) -> Surgery:
     return Surgery(what, truncated(model, made), partial(factor, model, made))
 
 
+def _fold_norms(model: nn.Module, group: list[FoldNorms], inputs: Mapping[str, Tensor]) -> Surgery:
+    pairs = foldable(model, inputs)
+    return Surgery(group[0].op, partial(_as_it_is, model), partial(fold, model, pairs))
+
+
+def _as_it_is(model: nn.Module, inputs: Mapping[str, Tensor]) -> Any:
+    return model(**inputs)
+
+
 def _quantize(model: nn.Module, group: list[Quantize], _: object) -> Surgery:
     made = roundings(model, group)
     return Surgery("quantize", with_rounded_values(model, made), partial(quantize, model, made))
@@ -143,5 +154,6 @@ PREPARE: dict[type[Edit], Callable[..., Surgery]] = {
     ShareLayers: _share,
     FactorEmbedding: _factor,
     LowRank: _factor,
+    FoldNorms: _fold_norms,
     Quantize: _quantize,
 }

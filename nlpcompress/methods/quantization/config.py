@@ -63,6 +63,16 @@ class HessianMixedConfig(Config):
     )
     sym: bool = Field(False, description="zero in the middle of every range")
     range: Range = Field("min_max", description="where ranges end; see the edit quantize")
+    compensate: bool = Field(
+        False,
+        description="without a training: what rounding one column loses the columns not rounded "
+        "yet make up for, on the inputs that `num_samples` examples give (GPTQ)",
+    )
+    fold_norms: bool = Field(
+        True,
+        description="without a training: what batch norms multiply by goes into the filters before "
+        "them first",
+    )
     embedding_bits: Bits | None = Field(
         8, description="of tables, by rows, trained if fewer than 8; null: they stay floats"
     )

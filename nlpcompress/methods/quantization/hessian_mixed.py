@@ -9,7 +9,8 @@ weights learn to be coarse; without one they are rounded as they are.
 
 Source: Shen et al. 2020 (Q-BERT), sections 3.1 (Ω = |mean λ| + std λ over runs, on 10 % of the data
 each) and 3.2 (groups of output rows, 128 a matrix); Dong et al. 2020 (HAWQ-V2) for traces, and for
-budgets, by Ω · ‖ΔW‖²; Esser et al. 2020 (LSQ) for learned steps.
+budgets, by Ω · ‖ΔW‖²; Esser et al. 2020 (LSQ) for learned steps; Frantar et al. 2023 (GPTQ) for
+errors that other columns make up for.
 Differs: eigenvalues by Lanczos, on `num_samples` examples a run; the classifier and the pooler stay
 as they are, tables of embeddings are rounded row by row, inputs of layers only if it is asked for.
 The released code groups inputs instead of outputs, moves ranges in evaluations too, and drops what
@@ -18,20 +19,23 @@ Cost: labelled data; for two and more `bits` about twenty Hessian products of al
 training takes a rounding of all weights a step.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
 from accelerate.utils import broadcast_object_list
 from torch import Tensor, nn
 
-from nlpcompress.core.edits import Quantize
+from nlpcompress.axes.norms import norms_after
+from nlpcompress.core.edits import FoldNorms, Quantize
 from nlpcompress.core.method import Context, Method
 from nlpcompress.core.plan import Plan
+from nlpcompress.errors import ConfigError
 from nlpcompress.gates.fake_inputs import MovingInputs
 from nlpcompress.gates.fake_quant import FakeQuant, LearnedFakeQuant, MovingFakeQuant
 from nlpcompress.gates.fake_quant_set import FakeQuantSet, Inputs, Rounded
 from nlpcompress.methods.quantization.blocks import Blocks, blocks_by, choices, omegas
 from nlpcompress.methods.quantization.budgets import decide, least_share
+from nlpcompress.methods.quantization.compensation import compensate
 from nlpcompress.methods.quantization.config import HessianMixedConfig
 from nlpcompress.methods.quantization.places import Place, places_of, scheme_of
 from nlpcompress.models.activations import RoundedInputs
@@ -41,6 +45,7 @@ from nlpcompress.models.quantized import matrix_of
 from nlpcompress.scoring import first_examples, input_ends, on_device_of
 from nlpcompress.scoring.hessian import Runs
 from nlpcompress.search import Choice
+from nlpcompress.surgery import apply_plan
 
 EIGHT = 8
 
@@ -60,6 +65,11 @@ class HessianMixed(Method):
         Tables of 8 bits and those that a decoder is tied to are left to the plan. Called by all
         processes of a training, which do as the main one decides.
         """
+        if self.config.compensate:
+            raise ConfigError(
+                "compensate: true is for rounding without a training, and this stage trains; leave "
+                "it out, or drop the stage's train block"
+            )
         places = _places(model, ctx)
         for place in places.values():
             for path in place.paths:
@@ -77,27 +87,30 @@ class HessianMixed(Method):
     def plan(self, model: nn.Module, ctx: Context) -> Plan:
         """A `quantize` edit for each weight: on the grid that a training has noted, or its own."""
         places = _places(model, ctx)
-        notes = {name: noted(model.get_submodule(p.paths[0])) for name, p in places.items()}
-        trained = {name: note.scheme for name, note in notes.items() if note is not None}
-        schemes = self._tables(places) | trained if trained else self._schemes(model, places, ctx)
-        if not trained:
-            self._note_inputs(model, self._with_inputs(places), ctx)
-        return Plan(
-            tuple(
-                self._edit(places[name], scheme, noted=name in trained)
-                for name, scheme in schemes.items()
-            )
-        )
+        if trained := _noted_schemes(model, places):
+            return Plan(self._edits(model, places, self._tables(places) | trained))
+        folds = self._fold(model, ctx)
+        schemes = self._schemes(model, places, ctx)
+        self._note_inputs(model, self._with_inputs(places), ctx)
+        if self.config.compensate and not ctx.sizes_only:
+            self._compensate(model, places, schemes, ctx)
+        return Plan((*folds, *self._edits(model, places, schemes)))
 
-    def _edit(self, place: Place, scheme: Scheme, *, noted: bool) -> Quantize:
+    def _edits(
+        self, model: nn.Module, places: Mapping[str, Place], schemes: Mapping[str, Scheme]
+    ) -> tuple[Quantize, ...]:
+        return tuple(self._edit(model, places[name], scheme) for name, scheme in schemes.items())
+
+    def _edit(self, model: nn.Module, place: Place, scheme: Scheme) -> Quantize:
         config = self.config
+        on_its_grid = noted(model.get_submodule(place.paths[0])) is not None
         return Quantize(
             weight=place.on_disk,
             bits=scheme.bits,
             group_rows=scheme.group_rows,
             group_size=scheme.group_size,
             sym=scheme.sym,
-            range="noted" if noted else config.range,
+            range="noted" if on_its_grid else config.range,
             input_bits=None if place.is_table else config.input_bits,
             input_range="dynamic" if place.is_table or not config.input_bits else "noted",
         )
@@ -118,6 +131,31 @@ class HessianMixed(Method):
             ends = input_ends(model, paths, first_examples(ctx.batches(), self.config.num_samples))
         for path in paths:
             note_inputs(model.get_submodule(path), self.config.input_bits, ends.get(path))
+
+    def _fold(self, model: nn.Module, ctx: Context) -> Plan:
+        """Done at once, as all that follows looks at the folded filters."""
+        if not self.config.fold_norms or not norms_after(model, ctx.example_inputs):
+            return Plan()
+        folds = Plan((FoldNorms(),))
+        if not ctx.sizes_only:
+            apply_plan(model, folds, ctx.example_inputs)
+        return folds
+
+    def _compensate(
+        self,
+        model: nn.Module,
+        places: Mapping[str, Place],
+        schemes: Mapping[str, Scheme],
+        ctx: Context,
+    ) -> None:
+        config = self.config
+        body = [name for name in schemes if not places[name].is_table]
+        blocks = blocks_by(model, config.blocks, body)
+
+        def examples() -> Iterator[Mapping[str, Tensor]]:
+            return first_examples(ctx.batches(), config.num_samples)
+
+        compensate(model, blocks, places, schemes, config.range, examples)
 
     def _schemes(
         self, model: nn.Module, places: Mapping[str, Place], ctx: Context, *, shared: bool = False
@@ -192,6 +230,11 @@ class HessianMixed(Method):
 
 def _places(model: nn.Module, ctx: Context) -> dict[str, Place]:
     return places_of(model, on_device_of(model, ctx.example_inputs))
+
+
+def _noted_schemes(model: nn.Module, places: Mapping[str, Place]) -> dict[str, Scheme]:
+    notes = {name: noted(model.get_submodule(place.paths[0])) for name, place in places.items()}
+    return {name: note.scheme for name, note in notes.items() if note is not None}
 
 
 def _matrix(model: nn.Module, place: Place) -> Tensor:
