@@ -21,9 +21,10 @@ from nlpcompress.core.edits import (
 )
 from nlpcompress.core.plan import Plan, plan_from_json
 from nlpcompress.models.examples import example_inputs as make_examples
+from nlpcompress.models.folding import fold
 from nlpcompress.models.record import record_structure
 from nlpcompress.models.zeros import note_zeros
-from nlpcompress.surgery.fold_norms import fold, foldable
+from nlpcompress.surgery.fold_norms import foldable
 from nlpcompress.surgery.keep import check_keeps, cut, kept_masks, zeroed
 from nlpcompress.surgery.keep_layers import bypassed, check_layers, cut_layers
 from nlpcompress.surgery.low_rank import factor, factored, truncated
@@ -134,8 +135,8 @@ def _factor(model: nn.Module, group: list[Any], _: object) -> Surgery:
 
 
 def _fold_norms(model: nn.Module, group: list[FoldNorms], inputs: Mapping[str, Tensor]) -> Surgery:
-    pairs = foldable(model, inputs)
-    return Surgery(group[0].op, partial(_as_it_is, model), partial(fold, model, pairs))
+    norms = foldable(model, inputs)
+    return Surgery(group[0].op, partial(_as_it_is, model), partial(fold, model, norms))
 
 
 def _as_it_is(model: nn.Module, inputs: Mapping[str, Tensor]) -> Any:

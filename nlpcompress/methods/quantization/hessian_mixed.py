@@ -39,13 +39,13 @@ from nlpcompress.methods.quantization.compensation import compensate
 from nlpcompress.methods.quantization.config import HessianMixedConfig
 from nlpcompress.methods.quantization.places import Place, places_of, scheme_of
 from nlpcompress.models.activations import RoundedInputs
+from nlpcompress.models.folding import fold
 from nlpcompress.models.grid import Scheme
 from nlpcompress.models.noted import forget_note, note_inputs, noted
 from nlpcompress.models.quantized import matrix_of
 from nlpcompress.scoring import first_examples, input_ends, on_device_of
 from nlpcompress.scoring.hessian import Runs
 from nlpcompress.search import Choice
-from nlpcompress.surgery import apply_plan
 
 EIGHT = 8
 
@@ -132,14 +132,12 @@ class HessianMixed(Method):
         for path in paths:
             note_inputs(model.get_submodule(path), self.config.input_bits, ends.get(path))
 
-    def _fold(self, model: nn.Module, ctx: Context) -> Plan:
+    def _fold(self, model: nn.Module, ctx: Context) -> tuple[FoldNorms, ...]:
         """Done at once, as all that follows looks at the folded filters."""
-        if not self.config.fold_norms or not norms_after(model, ctx.example_inputs):
-            return Plan()
-        folds = Plan((FoldNorms(),))
-        if not ctx.sizes_only:
-            apply_plan(model, folds, ctx.example_inputs)
-        return folds
+        norms = norms_after(model, ctx.example_inputs) if self.config.fold_norms else {}
+        if norms and not ctx.sizes_only:
+            fold(model, norms)
+        return (FoldNorms(),) if norms else ()
 
     def _compensate(
         self,
