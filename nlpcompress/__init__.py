@@ -24,6 +24,7 @@ PUBLIC = Registry(
         "magnitude_scores": "nlpcompress.scoring:magnitude_scores",
         "make_method": "nlpcompress.methods:make_method",
         "CompressionTrainer": "nlpcompress.training:CompressionTrainer",
+        "ChannelPruningTrainer": "nlpcompress.training:ChannelPruningTrainer",
         "HeadPruningTrainer": "nlpcompress.training:HeadPruningTrainer",
         "MixedPrecisionTrainer": "nlpcompress.training:MixedPrecisionTrainer",
         "MovementPruningTrainer": "nlpcompress.training:MovementPruningTrainer",

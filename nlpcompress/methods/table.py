@@ -11,6 +11,7 @@ METHODS = Registry(
     {
         "albert": "nlpcompress.methods.sharing.albert:Albert",
         "at_init": "nlpcompress.methods.pruning.at_init:AtInit",
+        "channels": "nlpcompress.methods.pruning.channels:Channels",
         "features": "nlpcompress.methods.distillation.features:FeatureDistillation",
         "fine_tune": "nlpcompress.methods.fine_tune:FineTune",
         "head_gates": "nlpcompress.methods.pruning.head_gates:HeadGates",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from nlpcompress.scoring.positions import by_position
 from nlpcompress.scoring.trace import no_trace
 
 if TYPE_CHECKING:
@@ -61,9 +62,7 @@ def _all(conditions: Sequence[Tensor], size: int) -> Tensor:
 
 def _zero(tensor: Tensor, part: Slice | Tap, size: int) -> Tensor:
     """Bool `(size,)`: all of the position's values are zero."""
-    dim = part.dim % tensor.dim()
-    values = tensor.unflatten(dim, (part.before, size, part.after))
-    return (values == 0).movedim(dim + 1, 0).flatten(1).all(1)
+    return (by_position(tensor, part, size) == 0).all(1)
 
 
 def _arriving(

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from nlpcompress.core.counts import IGNORED
+from nlpcompress.errors import DataError
 
 
 def batch_size(batch: Mapping[str, Tensor]) -> int:
@@ -18,6 +19,17 @@ def on_device_of(model: nn.Module, batch: Mapping[str, Tensor]) -> dict[str, Ten
     """The batch, where the model's first parameter is."""
     device = next(model.parameters()).device
     return {key: value.to(device, non_blocking=True) for key, value in batch.items()}
+
+
+def labelled_loss(model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
+    """The model's own loss, a scalar. Raises `DataError` where it returns none."""
+    loss = getattr(model(**batch), "loss", None)
+    if loss is None:
+        raise DataError(
+            f"the model returned no loss for a batch of {', '.join(batch)}; "
+            "Taylor scores need labelled batches"
+        )
+    return loss
 
 
 def example_scales(batch: Mapping[str, Tensor], *, shifted: bool = False) -> Tensor:

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from nlpcompress.errors import AxisError
+from nlpcompress.scoring.positions import by_position
 
 if TYPE_CHECKING:
-    from nlpcompress.axes import Axis, Slice
+    from nlpcompress.axes import Axis
 
 
 def magnitude_scores(model: nn.Module, axes: Sequence[Axis], *, p: float = 2) -> dict[str, Tensor]:
@@ -32,7 +33,7 @@ def magnitude_scores(model: nn.Module, axes: Sequence[Axis], *, p: float = 2) ->
 
 def _norm(axis: Axis, parameters: Mapping[str, Tensor], p: float) -> Tensor:
     powers = [
-        _power_sum(parameters[s.tensor], s, axis.size, p)
+        by_position(parameters[s.tensor].double(), s, axis.size).abs().pow(p).sum(1).cpu()
         for s in axis.slices
         if s.tensor in parameters
     ]
@@ -42,10 +43,3 @@ def _norm(axis: Axis, parameters: Mapping[str, Tensor], p: float) -> Tensor:
             "score it with taylor_scores or leave it out"
         )
     return torch.stack(powers).sum(0).pow(1 / p).float()
-
-
-def _power_sum(weight: Tensor, part: Slice, size: int, p: float) -> Tensor:
-    dim = part.dim % weight.dim()
-    blocks = weight.double().unflatten(dim, (part.before, size, part.after))
-    others = [d for d in range(blocks.dim()) if d != dim + 1]
-    return blocks.abs().pow(p).sum(others).cpu()

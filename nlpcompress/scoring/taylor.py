@@ -17,6 +17,7 @@ from nlpcompress.errors import AxisError, DataError
 from nlpcompress.scoring.examples import (
     batch_size,
     example_scales,
+    labelled_loss,
     on_device_of,
     shifts_labels,
 )
@@ -97,7 +98,7 @@ def _gradients(model: nn.Module, gates: Sequence[AxisGates], batch: Batch) -> di
     """∂(batch loss)/∂gate as `(B, size)` of every axis."""
     for gate in gates:
         gate.start(batch_size(batch))
-    loss = _loss(model, batch)
+    loss = labelled_loss(model, batch)
     met = [tensor for gate in gates for tensor in gate.gates]
     unmet = [gate.axis.name for gate in gates if not gate.gates]
     if unmet:
@@ -108,16 +109,6 @@ def _gradients(model: nn.Module, gates: Sequence[AxisGates], batch: Batch) -> di
     # Gates that do not reach the loss (a pooler that nothing reads) have a gradient of zero.
     found = iter(torch.autograd.grad(loss, met, allow_unused=True, materialize_grads=True))
     return {gate.axis.name: gate.per_example([next(found) for _ in gate.gates]) for gate in gates}
-
-
-def _loss(model: nn.Module, batch: Batch) -> Tensor:
-    loss = getattr(model(**batch), "loss", None)
-    if loss is None:
-        raise DataError(
-            f"the model returned no loss for a batch of {', '.join(batch)}; "
-            "Taylor scores need labelled batches"
-        )
-    return loss
 
 
 def _unit(scores: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """Teaches: a transformers Trainer with objectives, a teacher, safe checkpoints and `compress`."""
 
+from nlpcompress.training.channel_pruning import ChannelPruningTrainer
 from nlpcompress.training.checkpoints import last_checkpoint
 from nlpcompress.training.distillation import DistillationTrainer
 from nlpcompress.training.head_pruning import HeadPruningTrainer
@@ -11,6 +12,7 @@ from nlpcompress.training.trainer import CompressionTrainer
 from nlpcompress.training.triple_loss import TripleLossTrainer
 
 __all__ = [
+    "ChannelPruningTrainer",
     "CompressionTrainer",
     "DistillationTrainer",
     "HeadPruningTrainer",

@@ -14,6 +14,7 @@ PRESETS = Registry(
     "preset",
     {
         "albert": "nlpcompress.methods.sharing.albert:Albert",
+        "channels": "nlpcompress.methods.pruning.channels:Channels",
         "head_importance": "nlpcompress.methods.pruning.head_importance:HeadImportance",
         "hessian_mixed": "nlpcompress.methods.quantization.hessian_mixed:HessianMixed",
         "movement": "nlpcompress.methods.pruning.movement:Movement",

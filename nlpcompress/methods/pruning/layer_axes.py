@@ -1,4 +1,4 @@
-"""Which axes of a model are the heads and the neurons that pruning papers mean."""
+"""Which axes of a model are the heads, the neurons and the channels that pruning papers mean."""
 
 from collections.abc import Sequence
 
@@ -23,6 +23,16 @@ def neurons_to_cut(axes: Axes, *, everywhere: bool = False) -> tuple[Axis, ...]:
     """
     neurons = [axis for axis in axes.free("neurons") if everywhere or _in_layers(axis.name)]
     return _require(axes, neurons, "neurons")
+
+
+def channels_to_cut(axes: Axes) -> tuple[Axis, ...]:
+    """Free channels, groups of channels, and neurons of the layers.
+
+    Raises `PlanError` when there are none.
+    """
+    neurons = [axis for axis in axes.free("neurons") if _in_layers(axis.name)]
+    found = {axis.name for axis in (*axes.free("channels"), *axes.free("groups"), *neurons)}
+    return _require(axes, [axis for axis in axes if axis.name in found], "channels")
 
 
 def _require(axes: Axes, chosen: Sequence[Axis], kind: str) -> tuple[Axis, ...]:

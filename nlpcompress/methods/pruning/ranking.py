@@ -23,10 +23,13 @@ class Block(NamedTuple):
     positions: tuple[int, ...]
 
 
-def keep_best(scores: Scores, *, keep: float, min_keep: int = 1, round_to: int = 1) -> Kept:
+def keep_best(
+    scores: Scores, *, keep: float, min_keep: int | Mapping[str, int] = 1, round_to: int = 1
+) -> Kept:
     """Axis name → ascending positions to keep, `keep` of all positions of all axes together.
 
-    Each axis first keeps its best `min_keep` positions (rounded up to `round_to`), then the best
+    Each axis first keeps its best `min_keep` positions (its own number, if it is a mapping; rounded
+    up to `round_to`), then the best
     blocks of `round_to` positions of any axis follow, while they fit into the share. The count
     is rounded to the nearest, half up; floors win over the share. An axis that is kept whole keeps
     its size, even if it is no multiple of `round_to`. Equal scores: the better placed in its own
@@ -38,10 +41,11 @@ def keep_best(scores: Scores, *, keep: float, min_keep: int = 1, round_to: int =
     """
     _check(scores)
     blocks = [b for i, name in enumerate(scores) for b in _blocks(scores, name, i, round_to)]
-    floor = math.ceil(min_keep / round_to)
-    chosen = [block for block in blocks if block.rank < floor]
+    counts = dict.fromkeys(scores, min_keep) if isinstance(min_keep, int) else min_keep
+    floors = {name: math.ceil(counts[name] / round_to) for name in scores}
+    chosen = [block for block in blocks if block.rank < floors[block.axis]]
     room = _count(scores, keep) - sum(len(block.positions) for block in chosen)
-    for block in sorted(b for b in blocks if b.rank >= floor):
+    for block in sorted(b for b in blocks if b.rank >= floors[b.axis]):
         room -= len(block.positions)
         if room < 0:
             break
