@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 import transformers
 from safetensors import SafetensorError
 from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
+from transformers.utils import CONFIG_NAME, IMAGE_PROCESSOR_NAME
 
 from nlpcompress.data.augmentation.config import AugmentConfig
 from nlpcompress.data.augmentation.word_model import WordModel
@@ -29,13 +31,20 @@ T = TypeVar("T")
 def start_processor(model: ModelConfig) -> Any:
     """Tokenizer or image processor: the one that is named, else the start model's own.
 
-    A random model has one of whole words for texts, and None for images.
+    A random model has one of whole words for texts, and None for images: so has what such a model
+    was saved as.
     """
     if model.processor is not None:
         return _processor(model.processor, model.task, "model.processor")
     if model.id == RANDOM:
         return word_tokenizer(VOCABULARY) if task_named(model.task).inputs == "text" else None
+    if task_named(model.task).inputs != "text" and _lacks_processor(Path(model.id)):
+        return None
     return _processor(model.id, model.task, "model.id")
+
+
+def _lacks_processor(folder: Path) -> bool:
+    return (folder / CONFIG_NAME).exists() and not (folder / IMAGE_PROCESSOR_NAME).exists()
 
 
 def _processor(name: str, task: str, where: str) -> Any:

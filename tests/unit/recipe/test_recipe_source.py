@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from transformers import BertTokenizerFast
+from transformers import BertTokenizerFast, ViTImageProcessor
 
 from nlpcompress.data.synthetic import VOCABULARY
 from nlpcompress.errors import ConfigError
@@ -150,3 +150,14 @@ def test_texts_longer_than_the_model_reads_are_refused(override, message):
 
 def test_lengths_within_the_positions_pass():
     check_lengths(load_recipe(find_recipe("smoke/logits"), ["data.max_length=64"]))
+
+
+def test_what_a_random_picture_model_was_saved_as_has_no_processor_either(tmp_path):
+    shape = {"model_type": "resnet", "embedding_size": 8, "hidden_sizes": [8], "depths": [1]}
+    random = ModelConfig(id="random", task="image-classification", config=shape)
+    assert start_processor(random) is None
+    start_model(random, labels=("a", "b"), seed=0).save_pretrained(tmp_path)
+    saved = ModelConfig(id=str(tmp_path), task="image-classification")
+    assert start_processor(saved) is None
+    ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(tmp_path)
+    assert start_processor(saved).size["height"] == 32
