@@ -36,6 +36,7 @@ def parser_of(description: str | None, out: str) -> argparse.ArgumentParser:
     parser.add_argument("--worker", type=int, default=0, help="which of the workers this is")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--report", action="store_true", help="train nothing")
+    parser.add_argument("--bf16", action="store_true", help="products of trainings in bfloat16")
     return parser
 
 

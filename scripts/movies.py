@@ -50,6 +50,7 @@ def train(
         "learning_rate": learning_rate,
         "per_device_train_batch_size": arguments.batch,
         "group_by_length": True,
+        "bf16": arguments.bf16,
     }
     return {"train": {**plain, **more}}
 

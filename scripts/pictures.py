@@ -70,6 +70,7 @@ def train(epochs: float, learning_rate: float, arguments: argparse.Namespace) ->
             "warmup_steps": 100,
             "lr_scheduler_type": "cosine",
             "per_device_train_batch_size": arguments.batch,
+            "bf16": arguments.bf16,
         }
     }
 

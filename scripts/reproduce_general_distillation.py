@@ -100,6 +100,7 @@ def train(steps: int, arguments: argparse.Namespace) -> dict[str, Any]:
             "warmup_steps": steps // 10,
             "per_device_train_batch_size": arguments.batch,
             "logging_steps": max(1, steps // LOGGED),
+            "bf16": arguments.bf16,
         }
     }
 

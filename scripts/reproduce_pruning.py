@@ -169,6 +169,7 @@ def train(
         save_strategy="no",
         report_to=[],
         disable_tqdm=True,
+        bf16=arguments.bf16,
         logging_steps=max(arguments.steps // 10, 1),
         remove_unused_columns=False,
         seed=seed,

@@ -236,6 +236,7 @@ def training_arguments(
         remove_unused_columns=False,
         seed=seed,
         use_cpu=DEVICE == "cpu",
+        bf16=arguments.bf16,
         **{"save_strategy": "no", "save_total_limit": 1, **saving},
     )
 

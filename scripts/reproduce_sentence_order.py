@@ -87,6 +87,7 @@ def recipe(cell: Cell, arguments: argparse.Namespace) -> dict[str, Any]:
         "learning_rate": arguments.learning_rate,
         "per_device_train_batch_size": arguments.batch,
         "warmup_steps": arguments.steps // 10,
+        "bf16": arguments.bf16,
     }
     data: dict[str, Any] = {"name": "bbc-news", "max_length": arguments.max_length}
     if arguments.test_documents is not None:
