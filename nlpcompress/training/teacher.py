@@ -4,6 +4,7 @@ A list of teachers is an ensemble of equal weights; each of its models is checke
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -54,12 +55,20 @@ def require_teacher(
     return teacher
 
 
-def teacher_runner(teacher: nn.Module, label_names: Sequence[str]) -> Callable[[Any], Any]:
-    """From a batch to the teacher's output; labels, and what it does not know, stay out."""
+def teacher_runner(
+    teacher: nn.Module,
+    label_names: Sequence[str],
+    *,
+    precision: Callable[[], AbstractContextManager[Any]] = nullcontext,
+) -> Callable[[Any], Any]:
+    """From a batch to the teacher's output; labels, and what it does not know, stay out.
+
+    It runs within a `precision()`, such as an autocast.
+    """
 
     def run(inputs: Mapping[str, Tensor]) -> Any:
         known = {k: v for k, v in inputs.items() if k not in label_names and accepts(teacher, k)}
-        with torch.no_grad():
+        with torch.no_grad(), precision():
             return teacher(**known)
 
     return run

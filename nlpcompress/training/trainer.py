@@ -37,6 +37,7 @@ from nlpcompress.training.objectives import (
     weighted_sum,
 )
 from nlpcompress.training.order_objective import ORDER, split_order
+from nlpcompress.training.plain_forward import restore_forward
 from nlpcompress.training.rounds import RoundFolders, TrainingRounds, method_of_rounds
 from nlpcompress.training.safe_checkpoints import SafeCheckpointTrainer
 from nlpcompress.training.shares import KEY, add_shares, shared
@@ -52,9 +53,11 @@ class CompressionTrainer(SafeCheckpointTrainer):
     evaluation the loss is the task's alone. Losses are means over a step: 8×1, 4×2, 1×8 examples,
     of whatever lengths, on one process or more, are the same, but for relations between examples.
 
-    The teacher stays in eval mode and is never wrapped, trained or saved. Checkpoints count only
-    when they are whole; `train(resume_from_checkpoint=True)` takes the last whole one. A method
-    that asks for several trainings gets them in `round-0`, `round-1`, … of `output_dir`.
+    The teacher stays in eval mode and is never wrapped, trained or saved. With `bf16` or `fp16` it
+    runs in that precision, too, stored answers aside; losses are computed in float32, and after
+    `train()` the model computes in its own precision again. Checkpoints count only when they are
+    whole; `train(resume_from_checkpoint=True)` takes the last whole one. A method that asks for
+    several trainings gets them in `round-0`, `round-1`, … of `output_dir`.
 
         trainer = CompressionTrainer(model, args, train_dataset=data, methods=[method])
         trainer.train()
@@ -127,7 +130,7 @@ class CompressionTrainer(SafeCheckpointTrainer):
         processes. `self.plan` grows by the edits. A later `train()` starts with a new optimizer.
         Raises `PlanError` and `VerificationError`.
         """
-        model = self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
+        model = self.accelerator.unwrap_model(self.model)
         ctx = self.context(example_inputs)
         with same_randomness(self.args.seed):
             for method in self.methods:
@@ -249,6 +252,8 @@ class CompressionTrainer(SafeCheckpointTrainer):
             return TrainOutput(self.state.global_step, 0.0, {})
         finally:
             self.remove_callback(callback)
+            if restore_forward(self.accelerator.unwrap_model(self.model)):
+                self.model_wrapped = self.model
 
     def _checkpoint(self, asked: str | bool | None) -> str | None:
         return super()._checkpoint((self.last_checkpoint() or True) if asked is True else asked)
@@ -298,8 +303,12 @@ class CompressionTrainer(SafeCheckpointTrainer):
         else:
             outputs = model(**own)
             loss = torch.zeros((), device=self.args.device)
-        run = None if self.teacher is None else teacher_runner(self.teacher, self.label_names)
-        return Step(inputs, outputs, loss, run)
+        return Step(inputs, outputs, loss, self._teacher_runner())
+
+    def _teacher_runner(self) -> Callable[[Any], Any] | None:
+        if self.teacher is None:
+            return None
+        return teacher_runner(self.teacher, self.label_names, precision=self.accelerator.autocast)
 
     def _labelled(self, inputs: Mapping[str, Any]) -> bool:
         return self.can_return_loss or any(inputs.get(n) is not None for n in self.label_names)
