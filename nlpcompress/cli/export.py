@@ -2,17 +2,19 @@
 
 import argparse
 from pathlib import Path
+from typing import get_args
 
 from nlpcompress.cli.log import start_log
 from nlpcompress.cli.targets import add_folder
 from nlpcompress.errors import ConfigError
 from nlpcompress.recipe.exporting import COMPRESSED_TENSORS, ONNX, export_model, export_packed
 from nlpcompress.recipe.result import open_result
+from nlpcompress.recipe.schema import Quantize
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """`export FOLDER [--format onnx|compressed-tensors] [--quantize none|dynamic-int8|codes]
-    [export.max_metric_drop=…]`
+    """`export FOLDER [--format onnx|compressed-tensors]
+    [--quantize none|dynamic-int8|static-int8|codes] [export.max_metric_drop=…]`
     """
     parser.add_argument(
         "--format",
@@ -22,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--quantize",
-        choices=["none", "dynamic-int8", "codes"],
+        choices=get_args(Quantize),
         help="of ONNX; default: as the recipe says",
     )
     add_folder(parser)

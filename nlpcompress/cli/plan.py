@@ -36,7 +36,7 @@ def _after(recipe: Recipe) -> Iterator[str]:
     yield f"result: {recipe.out}"
     if recipe.export.onnx:
         quantize = recipe.export.quantize
-        small = {"none": "", "dynamic-int8": ", int8 too", "codes": ", its codes too"}[quantize]
+        small = {"none": "", "codes": ", its codes too"}.get(quantize, ", int8 too")
         yield f"    ONNX{small}, compared with torch; timed by ONNX Runtime"
     shapes = [f"{b}x{n}" for b in recipe.bench.batch_sizes for n in recipe.bench.sequence_lengths]
     yield f"    timed at {', '.join(shapes)}, {recipe.bench.rounds} rounds"

@@ -7,6 +7,7 @@ from nlpcompress.export.compressed_tensors import export_compressed_tensors
 from nlpcompress.export.onnx import export_onnx
 from nlpcompress.export.parity import MetricGate, Parity, check_parity, compare
 from nlpcompress.export.quantize import DynamicInt8, count_quantized, quantize_dynamic
+from nlpcompress.export.quantize_static import StaticInt8, count_integer_products, quantize_static
 from nlpcompress.export.record import read_parity, write_parity
 from nlpcompress.export.runtime import OnnxModel
 
@@ -15,12 +16,15 @@ __all__ = [
     "MetricGate",
     "OnnxModel",
     "Parity",
+    "StaticInt8",
     "check_parity",
     "compare",
+    "count_integer_products",
     "count_quantized",
     "export_compressed_tensors",
     "export_onnx",
     "quantize_dynamic",
+    "quantize_static",
     "read_parity",
     "write_parity",
 ]

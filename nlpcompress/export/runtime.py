@@ -49,6 +49,10 @@ class OnnxModel:
 
     def run(self, batch: Mapping[str, Tensor | Array]) -> dict[str, Array]:
         """All outputs by name. Raises `DataError` when the batch does not suit the graph."""
+        return dict(zip(self.outputs, self._session.run(None, self.feed(batch)), strict=True))
+
+    def feed(self, batch: Mapping[str, Tensor | Array]) -> dict[str, Array]:
+        """What the graph takes of a batch. Raises `DataError` when it does not suit the graph."""
         missing = sorted(self.inputs.keys() - batch.keys())
         if missing:
             raise DataError(
@@ -56,8 +60,7 @@ class OnnxModel:
                 f"{', '.join(missing)} (it has {', '.join(sorted(batch))})"
             )
         self._refuse_second_sentences(batch)
-        feed = {name: _array(batch[name], dtype) for name, dtype in self.inputs.items()}
-        return dict(zip(self.outputs, self._session.run(None, feed), strict=True))
+        return {name: _array(batch[name], dtype) for name, dtype in self.inputs.items()}
 
     def _refuse_second_sentences(self, batch: Mapping[str, Tensor | Array]) -> None:
         marks = batch.get("token_type_ids")

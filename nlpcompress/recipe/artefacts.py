@@ -7,7 +7,7 @@ from pathlib import Path
 from nlpcompress.evaluation.evaluate import Predict, torch_predictor
 from nlpcompress.export import OnnxModel
 from nlpcompress.io.load import load_model_folder
-from nlpcompress.recipe.exporting import CODES, FLOAT, INT8
+from nlpcompress.recipe.exporting import CODES, FLOAT, INT8, STATIC
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class Artefact:
 
 
 def artefacts(name: str, folder: Path, onnx: Path | None) -> Iterator[Artefact]:
-    """The rows of one model: `name`, `name-int8` and `name-codes` where there are such files."""
+    """The rows of one model: `name`, and `name-int8`, `name-static-int8`, `name-codes`."""
     exported = onnx is not None and (onnx / FLOAT).is_file()
     yield Artefact(name, folder, onnx / FLOAT if exported else None)
-    for ending, file in (("int8", INT8), ("codes", CODES)):
+    for ending, file in (("int8", INT8), ("static-int8", STATIC), ("codes", CODES)):
         if onnx is not None and (onnx / file).is_file():
             yield Artefact(f"{name}-{ending}", folder, onnx / file)

@@ -8,7 +8,9 @@ from torch import Tensor
 from nlpcompress.data.task_data import TaskData
 from nlpcompress.export.inputs import resized
 from nlpcompress.models.pretraining import ORDER_LABELS
-from nlpcompress.recipe.schema import BenchConfig
+from nlpcompress.recipe.schema import BenchConfig, Recipe
+from nlpcompress.scoring import first_examples
+from nlpcompress.training.context import Batches
 
 Batch = dict[str, Tensor]
 LABELS = frozenset({"labels", *ORDER_LABELS.values()})
@@ -26,6 +28,13 @@ def test_batches(data: TaskData, *, batch_size: int, limit: int) -> Iterator[Bat
     for start in range(0, rows, batch_size):
         chosen = data.test.select(range(start, min(start + batch_size, rows)))
         yield {n: value for n, value in data.collate(list(chosen)).items() if n not in LABELS}
+
+
+def train_batches(data: TaskData, recipe: Recipe, *, limit: int) -> Iterator[Batch]:
+    """`limit` training rows, drawn by the seed, in batches without labels."""
+    rows = Batches(data.train, data.collate, size=recipe.evaluate.batch_size, seed=recipe.seed)
+    for batch in first_examples(rows(), limit):
+        yield {name: value for name, value in batch.items() if name not in LABELS}
 
 
 def bench_batches(data: TaskData, bench: BenchConfig) -> Iterator[Batch]:

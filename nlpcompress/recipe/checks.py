@@ -15,12 +15,13 @@ from nlpcompress.models.pretraining import PRETRAINING, order_label
 from nlpcompress.models.random import random_config
 from nlpcompress.models.tasks import TASKS, task_named
 from nlpcompress.recipe.roles import cuts, quantizes
-from nlpcompress.recipe.schema import RANDOM
+from nlpcompress.recipe.schema import RANDOM, ExportConfig
 from nlpcompress.recipe.train_keys import GROUP_BY_LENGTH, train_problems
 
 Values = Mapping[str, Any]
 COPIES = ("augment", "replace_tokens")
 """Keys of a stage that trains on copies of its texts."""
+STATIC_KEYS = ("per_channel", "calibration_samples")
 READING_LOGITS = ("at_init",)
 """Methods that score by logits, beside those that say so by what they need."""
 
@@ -92,6 +93,10 @@ def _export(export: Values, stages: object) -> Iterator[str]:
     methods = [stage.get("method") for _, stage in _mappings(stages)]
     if quantize == "codes" and not any(m not in METHODS or quantizes(m) for m in methods):
         yield "export.quantize: codes are those of a quantized model; add the stage hessian_mixed"
+    for key in STATIC_KEYS:
+        given = export.get(key, (default := ExportConfig.model_fields[key].default))
+        if given != default and quantize != "static-int8":
+            yield f"export.{key}: is for `quantize: static-int8`, not for {quantize}; leave it out"
     if export.get("max_metric_drop") is not None and quantize == "none":
         yield "export.max_metric_drop: bounds what quantization costs; it needs `quantize`"
 

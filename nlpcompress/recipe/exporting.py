@@ -15,23 +15,26 @@ from nlpcompress.export import (
     MetricGate,
     OnnxModel,
     Parity,
+    StaticInt8,
     check_parity,
     export_compressed_tensors,
     export_onnx,
     quantize_dynamic,
+    quantize_static,
     write_parity,
 )
 from nlpcompress.export.parity import FLOAT_TOLERANCE
 from nlpcompress.io.contents import PROCESSOR
 from nlpcompress.io.load import load_model_folder
 from nlpcompress.models.activations import rounds_inputs
-from nlpcompress.recipe.batches import Batch, first_batch, test_batches
+from nlpcompress.recipe.batches import Batch, first_batch, test_batches, train_batches
 from nlpcompress.recipe.job import Job, duration
 from nlpcompress.recipe.workspace import Part
 
 logger = logging.getLogger(__name__)
 ONNX, COMPRESSED_TENSORS = "onnx", "compressed-tensors"
-FLOAT, INT8, CODES = "model.onnx", "model_int8.onnx", "model_codes.onnx"
+FLOAT, INT8, STATIC = "model.onnx", "model_int8.onnx", "model_static_int8.onnx"
+CODES = "model_codes.onnx"
 SHAPES_OF_WEIGHTS = ("quantization_config", "auto_map")
 """Keys of config.json that a graph has no use for: it carries its own shapes."""
 PARITY_ROWS = 256
@@ -73,7 +76,7 @@ def export_model(job: Job, source: Path, folder: Path, *, gate: bool) -> None:
     tolerance = None if rounds_inputs(model) else FLOAT_TOLERANCE
     parities = {FLOAT: check_parity(model, OnnxModel(path), _rows(job), tolerance=tolerance)}
     quantize = job.recipe.export.quantize
-    if quantize == "dynamic-int8" or (quantize == "codes" and gate):
+    if quantize.endswith("int8") or (quantize == "codes" and gate):
         small, tolerance = _small(job, model, path, tolerance)
         gates = _gates(job, path, small) if gate else ()
         parities[small.name] = check_parity(
@@ -88,8 +91,13 @@ def _small(
     job: Job, model: PreTrainedModel, path: Path, tolerance: float | None
 ) -> tuple[Path, float | None]:
     """The smaller file beside `path`, and how far it may be from torch."""
-    if job.recipe.export.quantize == "dynamic-int8":
+    export = job.recipe.export
+    if export.quantize == "dynamic-int8":
         return quantize_dynamic(path, path.with_name(INT8)), None
+    if export.quantize == "static-int8":
+        config = StaticInt8(per_channel=export.per_channel)
+        examples = train_batches(job.data, job.recipe, limit=export.calibration_samples)
+        return quantize_static(path, path.with_name(STATIC), examples, config=config), None
     codes = path.with_name(CODES)
     return export_onnx(model, codes, first_batch(job.data), weights="codes"), tolerance
 

@@ -13,6 +13,7 @@ import yaml
 from safetensors.torch import load_file
 
 from nlpcompress.cli.main import main
+from nlpcompress.export import count_integer_products
 from nlpcompress.methods.table import make_method
 from nlpcompress.recipe.result import open_result
 from nlpcompress.recipe.shipped import CHECKOUT, shipped_recipes
@@ -230,3 +231,12 @@ def test_two_processes_end_with_the_weights_of_one(tmp_path):
     one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two"))
     assert all((one[name] - two[name]).abs().max() < 1e-6 for name in one)
     assert run.stderr.count("stage 3/3 logits: done") == 1, "the second process talked as well"
+
+
+def test_pictures_in_static_int8_have_a_row_of_their_own(tmp_path):
+    assert main(["run", "smoke/channels", f"out={tmp_path / 'out'}"]) == 0
+    rows = {row["name"]: row for row in _report(tmp_path / "out")["rows"]}
+    assert list(rows) == ["teacher", "teacher-static-int8", "compressed", "compressed-static-int8"]
+    file = tmp_path / "out" / "onnx" / "model_static_int8.onnx"
+    assert rows["compressed-static-int8"]["onnx_size_bytes"] == file.stat().st_size
+    assert count_integer_products(file) > 1

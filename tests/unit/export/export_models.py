@@ -1,8 +1,10 @@
-"""Small models, whole and unevenly cut, and batches for them."""
+"""Small models, whole and unevenly cut, batches for them, and files of a few nodes."""
 
 import copy
 
+import onnx
 import torch
+from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 from transformers import BertConfig, BertForSequenceClassification
 
@@ -60,3 +62,14 @@ def cut_unevenly(model):
         layer.intermediate.dense = cut_rows(layer.intermediate.dense, torch.arange(neurons))
         layer.output.dense = cut_columns(layer.output.dense, torch.arange(neurons))
     return model
+
+
+def graph_file(path, nodes, weights):
+    """An ONNX file `x (B, 4) → y` of these nodes and constants."""
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 4])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 4])
+    constants = [numpy_helper.from_array(value, name) for name, value in weights.items()]
+    graph = helper.make_graph(nodes, "small", [x], [y], constants)
+    opset = helper.make_opsetid("", 20)
+    onnx.save(helper.make_model(graph, opset_imports=[opset], ir_version=10), path)
+    return path

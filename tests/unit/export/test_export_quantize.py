@@ -1,11 +1,10 @@
 import copy
 
 import numpy as np
-import onnx
 import pytest
 import torch
-from export_models import text_batch
-from onnx import TensorProto, helper, numpy_helper
+from export_models import graph_file, text_batch
+from onnx import helper
 
 from nlpcompress.errors import FormatError, ParityError
 from nlpcompress.export import (
@@ -17,17 +16,6 @@ from nlpcompress.export import (
     export_onnx,
     quantize_dynamic,
 )
-
-
-def graph_file(path, nodes, weights):
-    """An ONNX file `x (B, 4) → y` of these nodes and constants."""
-    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 4])
-    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 4])
-    constants = [numpy_helper.from_array(value, name) for name, value in weights.items()]
-    graph = helper.make_graph(nodes, "small", [x], [y], constants)
-    opset = helper.make_opsetid("", 20)
-    onnx.save(helper.make_model(graph, opset_imports=[opset], ir_version=10), path)
-    return path
 
 
 def test_every_product_with_weights_and_every_table_is_counted_as_8_bit(bert_file, tmp_path):

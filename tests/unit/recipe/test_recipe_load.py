@@ -153,8 +153,14 @@ def test_defaults_are_filled_in():
         (
             "export.quantize",
             "int4",
-            "export.quantize: input should be 'none', 'dynamic-int8' or 'codes'",
+            "export.quantize: input should be 'none', 'dynamic-int8', 'static-int8' or 'codes'",
         ),
+        (
+            "export",
+            {"onnx": True, "quantize": "dynamic-int8", "per_channel": False},
+            "export.per_channel: is for `quantize: static-int8`, not for dynamic-int8",
+        ),
+        ("export.calibration_samples", 0, "export.calibration_samples: input should be greater"),
         ("bench.rounds", 0, "bench.rounds: input should be greater than or equal to 1 (value: 0)"),
         ("bench.batch_sizes", [0], "bench.batch_sizes.0: input should be greater than 0"),
     ],
