@@ -4,9 +4,9 @@
     python scripts/reproduce_distillation.py --out out/distillation --worker 0 --workers 2
     python scripts/reproduce_distillation.py --out out/distillation --report
 
-A cell is a recipe: a fine-tuned encoder is cut to a student, which learns in one of the ways below,
-all in the same number of steps. Its result is a file of its own, and a killed recipe goes on where
-it was. Augmented copies come from a masked language model that is the same encoder, trained here on
+A cell is a recipe: a student, cut out of a fine-tuned encoder, learns in one of the ways below, all
+in the same number of steps. Its result is a file of its own, and a killed recipe goes on where it
+was. Augmented copies come from a masked language model that is the same encoder, trained here on
 the same texts. Source of the shape to expect: Sanh et al. 2019, table 4; Jiao et al. 2020, table 3.
 """
 
@@ -120,12 +120,12 @@ def encoder_size(folder: Path) -> int:
 
 def recipe(cell: Cell, teacher: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     """The student is cut out of the teacher; only the narrow one is new."""
-    model: dict[str, Any] = {"id": str(teacher), "task": TASK}
-    if cell.student == "narrow":
-        model = {"id": "random", "task": TASK, "processor": str(teacher), "config": NARROW}
+    model: dict[str, Any] = {"id": "random", "processor": str(teacher), "config": NARROW}
+    if cell.student != "narrow":
+        model = {"id": str(cut(cell, teacher, arguments))}
     stages = [stage | trained(stage, arguments) for stage in WAYS[cell.way]]
     for stage in stages:
-        if cell.student == "narrow" and cell.way != "labels":
+        if cell.way != "labels":
             stage["teacher"] = str(teacher)
         if "augmented" not in cell.way:
             stage["cache_teacher"] = cell.way != "labels"
@@ -135,7 +135,14 @@ def recipe(cell: Cell, teacher: Path, arguments: argparse.Namespace) -> dict[str
                 "masked_lm": str(language_model(arguments)),
                 "cache": str(arguments.out / "proposals"),
             }
-    return whole(cell.name, cell.seed, model, [*STUDENTS[cell.student], *stages], arguments)
+    return whole(cell.name, cell.seed, {**model, "task": TASK}, stages, arguments)
+
+
+def cut(cell: Cell, teacher: Path, arguments: argparse.Namespace) -> Path:
+    """The student before it learns, made once for all ways."""
+    name, model = f"{cell.student}_{cell.seed}", {"id": str(teacher), "task": TASK}
+    stages = STUDENTS[cell.student]
+    return run_whole(whole(name, cell.seed, model, stages, arguments), arguments)
 
 
 def trained(stage: dict[str, Any], arguments: argparse.Namespace) -> dict[str, Any]:
