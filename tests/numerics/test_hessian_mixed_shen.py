@@ -181,6 +181,30 @@ def test_a_share_of_the_loss_is_met_in_the_least_size(share):
     assert (share == 1) == (set(best[2]) == {2})
 
 
+@pytest.mark.parametrize("order", ["sensitivity", "reversed"])
+@pytest.mark.parametrize("budget", ["megabytes", "max_loss_share"])
+def test_floors_are_met_and_the_rest_is_the_best_that_they_leave(budget, order):
+    sensitivity, costs = uneven(3)
+    floors = {"layers.[34]": 3, "layers.4": 4}
+    allowed = [w for w in every_way(sensitivity, costs) if w[2][3] >= 3 and w[2][4] == 4]
+    size = int(np.median([size for size, *_ in allowed]))
+    amount = size / 8e6 if budget == "megabytes" else 0.5
+    config = HessianMixedConfig(bits=(2, 3, 4), floors=floors, order=order, **{budget: amount})
+    found = tuple(decide(config, sensitivity, costs, 1).values())
+    assert found in {bits for _, _, bits in allowed}
+    free = decide(config.model_copy(update={"floors": {}}), sensitivity, costs, 1)
+    assert order == "reversed" or tuple(free.values()) != found
+    if order == "sensitivity" and budget == "megabytes":
+        assert found == min((w for w in allowed if w[0] <= size), key=lambda way: way[1])[2]
+
+
+def test_a_floor_of_no_block_is_told():
+    sensitivity, costs = uneven(3)
+    config = HessianMixedConfig(bits=(2, 4), effective_bits=3, floors={"layer.0": 4})
+    with pytest.raises(ConfigError, match=r"'layer\.0' matches no block; did you mean 'layers\.0'"):
+        decide(config, sensitivity, costs, 1)
+
+
 def test_the_control_of_a_share_takes_no_more_room_and_loses_more():
     sensitivity, costs = uneven(7)
     sizes = {bits: (size, loss) for size, loss, bits in every_way(sensitivity, costs)}

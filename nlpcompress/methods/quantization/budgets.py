@@ -1,18 +1,22 @@
 """Who gets how many bits, by what all of them together may take or lose.
 
 The losses of choices are Ω · ‖ΔW‖² [Dong et al. 2020 (HAWQ-V2), section 3.2]. A bound of the loss
-is a share of what the fewest bits for all would lose, as the loss itself has no scale.
+is a share of what the fewest bits for all (that floors allow) would lose, as the loss itself has no
+scale.
 """
 
+import fnmatch
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from decimal import ROUND_CEILING, Context, Decimal
 from itertools import count
 
+from nlpcompress.core.nearest import nearest
 from nlpcompress.errors import ConfigError
 from nlpcompress.methods.quantization.config import HessianMixedConfig
 from nlpcompress.search import (
     Choice,
+    above_floors,
     allocate,
     allocate_for_loss,
     by_ranking,
@@ -33,11 +37,12 @@ def decide(
 ) -> dict[str, int]:
     """Block → bits, of its Ω, for a budget what each choice costs there, and of all `numbers`.
 
-    Raises `ConfigError` for a budget that nobody can meet.
+    Raises `ConfigError` for a budget that nobody can meet, and for floors of no block.
     """
     order = reversed_ranks(sensitivity) if config.order == "reversed" else sensitivity
     if not config.budgets:
         return by_ranking(order, *config.choices)
+    costs = floored(costs, config.floors)
     items = weighed(costs, order)
     if config.megabytes is not None:
         return within_megabytes(items, config.megabytes)
@@ -46,6 +51,28 @@ def decide(
     straight = weighed(costs, sensitivity)
     found = within_loss_share(straight, config.max_loss_share)
     return found if order is sensitivity else allocate(items, total(straight, found).size)
+
+
+def floored(costs: Costs, patterns: Mapping[str, int]) -> Costs:
+    """Without the choices of fewer bits than the block's floor. Raises as `floors_of` does."""
+    return above_floors(costs, floors_of(patterns, costs))
+
+
+def floors_of(patterns: Mapping[str, int], blocks: Collection[str]) -> dict[str, int]:
+    """Block → the greatest of the floors whose patterns match its name.
+
+    Raises `ConfigError` for a pattern that matches none.
+
+    >>> floors_of({"layers.*": 3, "layers.0": 4}, ["layers.0", "layers.1", "head"])
+    {'layers.0': 4, 'layers.1': 3}
+    """
+    floors: dict[str, int] = {}
+    for pattern, floor in patterns.items():
+        matched = fnmatch.filter(blocks, pattern)
+        if not matched:
+            raise ConfigError(f"floors: '{pattern}' matches no block{nearest(pattern, blocks)}")
+        floors |= {block: max(floor, floors.get(block, 0)) for block in matched}
+    return floors
 
 
 def weighed(costs: Costs, sensitivity: Mapping[str, float]) -> dict[str, list[Choice]]:

@@ -37,6 +37,11 @@ class HessianMixedConfig(Config):
         description="instead: the least size that loses (the sum of Ω·‖ΔW‖²) at most this share of "
         "what the fewest `bits` for all would lose",
     )
+    floors: Mapping[str, Bits] = Field(
+        {},
+        description="with a budget: the least bits of blocks whose names match, such as "
+        "{layers.0: 4} or {'*.query.weight': 3}; of several that match the greatest",
+    )
     sensitivity: Kind = Field(
         "eigenvalue",
         description="of a block: Ω = |mean| + spread of its Hessian's greatest eigenvalue over the "
@@ -106,6 +111,7 @@ class HessianMixedConfig(Config):
         if self.group_size != -1 and self.groups is not None:
             raise ValueError("groups are of whole rows; group_size goes with groups: null")
         self._check_budget()
+        self._check_floors()
         if self.range == "mse" and self.train_ranges == "moving":
             raise ValueError("range mse takes too long for every step; train_ranges: learned")
         return self
@@ -124,6 +130,19 @@ class HessianMixedConfig(Config):
                 f"{_listed(given)} chooses among several bits, and bits is {self.choices[0]}; give "
                 "more bits, or drop the budget"
             )
+
+    def _check_floors(self) -> None:
+        if self.floors and not self.budgets:
+            raise ValueError(
+                "floors bound what a budget deals out; give effective_bits, megabytes or "
+                "max_loss_share, or drop the floors"
+            )
+        for name, floor in self.floors.items():
+            if floor > self.choices[-1]:
+                raise ValueError(
+                    f"floors: '{name}' must get at least {floor} bits, but bits are "
+                    f"{', '.join(map(str, self.choices))}; lower the floor or offer more bits"
+                )
 
     @property
     def budgets(self) -> dict[str, float]:

@@ -34,7 +34,7 @@ from nlpcompress.gates.fake_inputs import MovingInputs
 from nlpcompress.gates.fake_quant import FakeQuant, LearnedFakeQuant, MovingFakeQuant
 from nlpcompress.gates.fake_quant_set import FakeQuantSet, Inputs, Rounded
 from nlpcompress.methods.quantization.blocks import Blocks, blocks_by, choices, omegas
-from nlpcompress.methods.quantization.budgets import decide, least_share
+from nlpcompress.methods.quantization.budgets import decide, floored, least_share
 from nlpcompress.methods.quantization.compensation import compensate
 from nlpcompress.methods.quantization.config import HessianMixedConfig
 from nlpcompress.methods.quantization.places import Place, places_of, scheme_of
@@ -209,7 +209,7 @@ class HessianMixed(Method):
             }
         if sensitivity is None and config.max_loss_share is not None:
             # Whether a share can be met depends on the sensitivities, which are not known here.
-            share = max(config.max_loss_share, least_share(costs))
+            share = max(config.max_loss_share, least_share(floored(costs, config.floors)))
             config = config.model_copy(update={"max_loss_share": share})
         numbers = sum(places[n].rows * places[n].columns for own in blocks.values() for n in own)
         return decide(config, sensitivity or dict.fromkeys(blocks, 1.0), costs, numbers)

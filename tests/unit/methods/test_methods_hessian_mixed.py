@@ -87,6 +87,14 @@ def test_megabytes_bound_the_bytes_of_the_packed_body():
     assert len({s.bits for s in schemes(model).values()}) > 1
 
 
+def test_floors_hold_for_the_layers_they_name():
+    model, inputs = FAMILIES["bert"]()
+    config = {"bits": [2, 3, 4], "effective_bits": 3.5, "groups": 4, "embedding_bits": None}
+    quantized(model, context(inputs), **config, floors={"layers.0": 4})
+    assert {s.bits for path, s in schemes(model).items() if ".layer.0." in path} == {4}
+    assert {s.bits for path, s in schemes(model).items() if ".layer.0." not in path} != {4}
+
+
 def test_a_smaller_share_of_the_loss_takes_more_bits():
     sizes = []
     for share in (0.8, 0.2, 0.02):
@@ -274,6 +282,12 @@ def test_the_named_trainer_learns_from_a_teacher_too(tmp_path):
             r"megabytes \(2.0\) chooses among several bits, and bits is 4",
         ),
         ({"bits": [2, 4], "megabytes": 0}, "megabytes"),
+        ({"bits": [2, 4], "floors": {"layers.0": 4}}, "floors bound what a budget deals out"),
+        (
+            {"bits": [2, 3], "megabytes": 1, "floors": {"layers.0": 4}},
+            r"floors: 'layers\.0' must get at least 4 bits, but bits are 2, 3",
+        ),
+        ({"bits": [2, 3], "megabytes": 1, "floors": {"layers.0": 9}}, "floors"),
         ({"bits": [2, 4], "sensitivity": "traces"}, "sensitivity"),
         ({"bits": [2, 4], "max_loss_share": 1.5}, "max_loss_share"),
         ({"bits": [2, 4], "group_size": 64}, "groups: null"),
