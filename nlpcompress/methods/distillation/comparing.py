@@ -12,6 +12,7 @@ from nlpcompress.losses import (
     relation_distance,
     value_relation_kl,
 )
+from nlpcompress.losses.reduction import at_least_float32
 from nlpcompress.methods.distillation.match import Match
 from nlpcompress.models.features import Attention
 
@@ -49,9 +50,14 @@ def compare_attentions(
     if match.loss == "mse":
         scores = own.scores
         if projection is not None:
-            scores = projection(scores.movedim(1, -1)).movedim(-1, 1)
+            scores = projected(scores.movedim(1, -1), projection).movedim(-1, 1)
         return attention_mse(scores, goal.scores, mask=seen)
     return attention_kl(own.biased_scores, goal.biased_scores, mask=seen)
+
+
+def projected(values: Tensor, projection: nn.Module) -> Tensor:
+    """By a projection, which is in float32 where the model may be in half precision."""
+    return projection(at_least_float32(values))
 
 
 def _one_each(rows: Tensor, mask: Tensor | None) -> Tensor:

@@ -18,6 +18,7 @@ from nlpcompress.methods.distillation.comparing import (
     OF_ROWS,
     compare_attentions,
     compare_states,
+    projected,
 )
 from nlpcompress.methods.distillation.match import Match
 from nlpcompress.methods.distillation.projections import (
@@ -137,7 +138,7 @@ class FeatureMatching(nn.Module):
         if match.feature == "hidden":
             state, project = self._own.state(own), self._projection(f"{number}")
             _check_gradient(state, match, own)
-            state = state if project is None else project(state)
+            state = state if project is None else projected(state, project)
             return compare_states(state, self._theirs.state(theirs), match.loss, mask)
         attentions = self._own.attention(own), self._theirs.attention(theirs)
         _check_gradient(attentions[0].queries, match, own)

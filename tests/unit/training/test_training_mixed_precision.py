@@ -28,13 +28,16 @@ TEACHING = {
 }
 
 
-def trainer(folder, model, method=None, *, bf16=True, **values):
+WIDER = {"hidden_size": 48, "num_attention_heads": 6, "num_hidden_layers": 4}
+
+
+def trainer(folder, model, method=None, *, bf16=True, teacher=None, **values):
     return CompressionTrainer(
         model,
         arguments(folder, bf16=bf16, logging_steps=1, **values),
         train_dataset=Examples(),
         methods=[make_method(method, TEACHING[method])] if method else [],
-        teacher=teacher_of(model) if method else None,
+        teacher=tiny_bert(**teacher) if teacher else teacher_of(model) if method else None,
     )
 
 
@@ -99,6 +102,13 @@ def test_losses_are_near_those_of_float32_and_the_teacher_runs_in_bfloat16(tmp_p
     assert len(parts) > 1
     for name in parts:
         assert logs[True][name] == pytest.approx(logs[False][name], rel=0.05, abs=2e-3), name
+
+
+def test_projections_to_a_wider_teacher_with_more_heads(tmp_path):
+    ours = trainer(tmp_path, tiny_bert(), "layerwise", max_steps=2, teacher=WIDER)
+    ours.train()
+    parts = ours.state.log_history[0]
+    assert all(0 < parts[f"loss_{name}"] < 100 for name in ("attention_mse", "hidden_mse"))
 
 
 def test_stored_answers_are_those_of_float32(tmp_path):
