@@ -13,6 +13,7 @@ from nlpcompress.axes.names import Scopes, common, numbered, role_name
 from nlpcompress.axes.taps import taps_of
 from nlpcompress.axes.trace import Trace
 from nlpcompress.models.factors import second_factors
+from nlpcompress.models.filters import rank_columns
 from nlpcompress.models.quantized import schemes
 
 HEAD_DIM = "the head size is a constant in the model's code"
@@ -59,7 +60,7 @@ def find_axes(model: nn.Module, example_inputs: Mapping[str, Tensor]) -> Axes:
     """
     traced = Trace(model, export_graph(model, example_inputs))
     quantized = {f"{path}.weight" for path in schemes(model)}
-    every = _drafts(traced, second_factors(model), quantized)
+    every = _drafts(traced, second_factors(model) | rank_columns(model), quantized)
     drafts = [draft for draft in every if draft.kind != HIDDEN]
     taps = taps_of(model, traced.notes.consumers)
     axes = [

@@ -85,6 +85,32 @@ class LowRank(Config):
     rank: PositiveInt = Field(description="below rows · columns / (rows + columns), to save space")
 
 
+class TuckerConv(Config):
+    """A filter bank becomes a smaller one between two 1 × 1 convolutions: its Tucker-2 form.
+
+    `{"op": "tucker_conv", "weight": "….convolution.weight", "ranks": [16, 12]}` leaves 12 · in +
+    16 · 12 · 9 + out · 16 numbers of out · in · 9; with groups each of them has these ranks.
+    """
+
+    op: Literal["tucker_conv"] = "tucker_conv"
+    weight: str = Field(min_length=1, description="name on disk of a convolution's weight")
+    ranks: Annotated[tuple[PositiveInt, PositiveInt], Field(strict=False)] = Field(
+        description="channels that are left of a group's outputs, and of its inputs"
+    )
+
+
+class CpConv(Config):
+    """A filter bank becomes a sum of products of four vectors: 1 × 1, h × 1, 1 × w and 1 × 1.
+
+    `{"op": "cp_conv", "weight": "….convolution.weight", "rank": 32}` leaves 32 · (in + 3 + 3 + out)
+    numbers of out · in · 9; with groups each of them has this rank.
+    """
+
+    op: Literal["cp_conv"] = "cp_conv"
+    weight: str = Field(min_length=1, description="name on disk of a convolution's weight")
+    rank: PositiveInt = Field(description="terms of each group's sum")
+
+
 class FactorEmbedding(Config):
     """The table of tokens becomes the product of two matrices; a decoder tied to it stays tied.
 
@@ -148,13 +174,26 @@ class Mask(Config):
     op: Literal["mask"] = "mask"
 
 
-Edit = Keep | KeepLayers | ShareLayers | FactorEmbedding | LowRank | FoldNorms | Quantize | Mask
+Edit = (
+    Keep
+    | KeepLayers
+    | ShareLayers
+    | FactorEmbedding
+    | LowRank
+    | TuckerConv
+    | CpConv
+    | FoldNorms
+    | Quantize
+    | Mask
+)
 EDITS: dict[str, type[Edit]] = {
     "keep": Keep,
     "keep_layers": KeepLayers,
     "share_layers": ShareLayers,
     "factor_embedding": FactorEmbedding,
     "low_rank": LowRank,
+    "tucker_conv": TuckerConv,
+    "cp_conv": CpConv,
     "fold_norms": FoldNorms,
     "quantize": Quantize,
     "mask": Mask,

@@ -45,6 +45,7 @@ except ImportError:
     from .nlpcompress_activations import RoundedInputs as _RoundedInputs  # noqa: F401
     from .nlpcompress_codes import unpack_codes as _unpack_codes  # noqa: F401
     from .nlpcompress_factors import ranks as _ranks  # noqa: F401
+    from .nlpcompress_filters import chains as _chains  # noqa: F401
     from .nlpcompress_grid import Scheme as _Scheme  # noqa: F401
     from .nlpcompress_heads import head_widths as _head_widths  # noqa: F401
     from .nlpcompress_packing import SCHEMES, SUFFIXES, Packed, placeholders, unpack

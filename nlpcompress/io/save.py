@@ -19,7 +19,17 @@ from nlpcompress.io.format import Manifest, read_json, write_manifest
 from nlpcompress.io.load import open_model
 from nlpcompress.io.storage import Storage, check_storage, pack_folder
 from nlpcompress.io.swap import replacing
-from nlpcompress.models import activations, codes, factors, grid, heads, quantized, structure, ties
+from nlpcompress.models import (
+    activations,
+    codes,
+    factors,
+    filters,
+    grid,
+    heads,
+    quantized,
+    structure,
+    ties,
+)
 from nlpcompress.models.examples import example_inputs
 from nlpcompress.models.record import record_structure
 from nlpcompress.surgery.verify import floating_outputs
@@ -28,6 +38,7 @@ LOADER_FILES = {
     "nlpcompress_loader.py": loader.__file__,
     "nlpcompress_structure.py": structure.__file__,
     "nlpcompress_factors.py": factors.__file__,
+    "nlpcompress_filters.py": filters.__file__,
     "nlpcompress_heads.py": heads.__file__,
     "nlpcompress_activations.py": activations.__file__,
     "nlpcompress_codes.py": codes.__file__,

@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from nlpcompress.models.factors import ranks
+from nlpcompress.models.filters import chains
 from nlpcompress.models.heads import head_widths
 from nlpcompress.models.quantized import schemes
 from nlpcompress.models.structure import describe, named_tensors, skeleton
@@ -30,7 +31,7 @@ MOST_VALUES = (
 
 def stock_fields(model: nn.Module) -> dict[str, int] | None:
     """The config fields whose change gives a stock skeleton this model's shapes, if any can."""
-    if ranks(model) or schemes(model):
+    if ranks(model) or chains(model) or schemes(model):
         return None
     options = [_choices(model.config, name, values) for name, values in _options(model)]
     attempts = (dict(chain(*choice)) for choice in product(*options))

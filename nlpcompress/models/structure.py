@@ -8,6 +8,7 @@ between its generations:
      "heads": {"bert.encoder.layer.0.attention.self.query.weight": [2, 4], …},       # kept, of
      "groups": {"regnet.encoder.stages.0.layers.0.layer.1.convolution.weight": 3},
      "factors": {"bert.embeddings.word_embeddings.weight": 128, …},                  # their rank
+     "filters": {"resnet.encoder.….convolution.weight": {"tucker": [16, 12]}, …},     # or {"cp": 8}
      "shared": {"bert.encoder.layer.1.output.dense.weight":
                 "bert.encoder.layer.0.output.dense.weight", …},                       # with
      "quantized": {"bert.encoder.layer.0.output.dense.weight":
@@ -35,11 +36,13 @@ except ImportError:  # transformers 4: names in modules and on disk are the same
 try:
     from nlpcompress.errors import FormatError
     from nlpcompress.models.factors import put_empty_factors, ranks
+    from nlpcompress.models.filters import chains, put_empty_chain
     from nlpcompress.models.heads import changed_heads, scale_recorded_heads
     from nlpcompress.models.quantized import QuantizedConv2d, put_empty_quantized, records
     from nlpcompress.models.ties import added_ties, tie
 except ImportError:
     from .nlpcompress_factors import put_empty_factors, ranks
+    from .nlpcompress_filters import chains, put_empty_chain
     from .nlpcompress_heads import changed_heads, scale_recorded_heads
     from .nlpcompress_quantized import QuantizedConv2d, put_empty_quantized, records
     from .nlpcompress_ties import added_ties, tie
@@ -61,13 +64,15 @@ def describe(model: nn.Module, config: Any = None) -> Structure:
     """
     stock = skeleton(model, config)
     factors = _put_alike(stock, ranks(model), put_empty_factors)
+    filters = {path: chain.record for path, chain in chains(model).items()}
+    filters = _put_alike(stock, filters, put_empty_chain)
     heads = changed_heads(model, stock)
     quantized = _put_alike(stock, records(model), put_empty_quantized)
     _check_same_modules(model, stock)
     changed = _changed_shapes(model, stock)
     groups = _changed_groups(model, stock)
     shared = added_ties(named_tensors(model), named_tensors(stock))
-    if not any((changed, groups, shared, factors, quantized)):
+    if not any((changed, groups, shared, factors, filters, quantized)):
         return {}
     on_disk = names_on_disk(model)
     _check_saved({*changed, *shared, *shared.values()}, on_disk)
@@ -76,6 +81,7 @@ def describe(model: nn.Module, config: Any = None) -> Structure:
         "heads": {on_disk[name]: ratio for name, ratio in heads.items()},
         "groups": {on_disk[name]: number for name, number in groups.items()},
         "factors": factors,
+        "filters": filters,
         "shared": {on_disk[name]: on_disk[first] for name, first in shared.items()},
         "quantized": quantized,
     }
@@ -89,6 +95,7 @@ def build(model: nn.Module, structure: Structure) -> None:
     task's head also opens as the bare model, and the other way round.
     """
     _put_recorded(model, structure.get("factors", {}), put_empty_factors)
+    _put_recorded(model, structure.get("filters", {}), put_empty_chain)
     _put_recorded(model, structure.get("quantized", {}), put_empty_quantized)
     find = DiskNames(model)
     tensors = named_tensors(model)

@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 
 from nlpcompress.bench.cost import measure
 from nlpcompress.core.edits import (
+    CpConv,
     Edit,
     FactorEmbedding,
     FoldNorms,
@@ -20,6 +21,7 @@ from nlpcompress.core.edits import (
     LowRank,
     Quantize,
     ShareLayers,
+    TuckerConv,
 )
 from nlpcompress.core.method import Context, Method, Progress
 from nlpcompress.core.plan import Plan
@@ -126,8 +128,10 @@ def _cut_line(edit: Edit) -> str:
         return f"share_layers: {part}layers {', '.join(map(str, edit.layers))}"
     if isinstance(edit, FactorEmbedding):
         return f"factor_embedding: {edit.size} numbers a token"
-    if isinstance(edit, LowRank):
-        return f"low_rank {edit.weight}: rank {edit.rank}"
+    if isinstance(edit, TuckerConv):
+        return f"tucker_conv {edit.weight}: ranks {edit.ranks[0]} and {edit.ranks[1]}"
+    if isinstance(edit, LowRank | CpConv):
+        return f"{edit.op} {edit.weight}: rank {edit.rank}"
     if isinstance(edit, Quantize):
         return f"quantize {edit.weight}: {edit.bits} bits"
     if isinstance(edit, FoldNorms):

@@ -9,6 +9,7 @@ from transformers import PreTrainedModel
 
 from nlpcompress.axes import find_axes
 from nlpcompress.core.edits import (
+    CpConv,
     Edit,
     FactorEmbedding,
     FoldNorms,
@@ -18,12 +19,14 @@ from nlpcompress.core.edits import (
     Mask,
     Quantize,
     ShareLayers,
+    TuckerConv,
 )
 from nlpcompress.core.plan import Plan, plan_from_json
 from nlpcompress.models.examples import example_inputs as make_examples
 from nlpcompress.models.folding import fold
 from nlpcompress.models.record import record_structure
 from nlpcompress.models.zeros import note_zeros
+from nlpcompress.surgery.filters import decompose, decomposed, with_products
 from nlpcompress.surgery.fold_norms import foldable
 from nlpcompress.surgery.keep import check_keeps, cut, kept_masks, zeroed
 from nlpcompress.surgery.keep_layers import bypassed, check_layers, cut_layers
@@ -134,6 +137,12 @@ def _factor(model: nn.Module, group: list[Any], _: object) -> Surgery:
     return Surgery(what, truncated(model, made), partial(factor, model, made))
 
 
+def _decompose(model: nn.Module, group: list[Any], _: object) -> Surgery:
+    made = decomposed(model, group)
+    what = ", ".join(dict.fromkeys(edit.op for edit in group))
+    return Surgery(what, with_products(model, made), partial(decompose, model, made))
+
+
 def _fold_norms(model: nn.Module, group: list[FoldNorms], inputs: Mapping[str, Tensor]) -> Surgery:
     norms = foldable(model, inputs)
     return Surgery(group[0].op, partial(_as_it_is, model), partial(fold, model, norms))
@@ -148,13 +157,15 @@ def _quantize(model: nn.Module, group: list[Quantize], _: object) -> Surgery:
     return Surgery("quantize", with_rounded_values(model, made), partial(quantize, model, made))
 
 
-ALIKE = ((FactorEmbedding, LowRank), (Quantize,))
+ALIKE = ((FactorEmbedding, LowRank), (TuckerConv, CpConv), (Quantize,))
 PREPARE: dict[type[Edit], Callable[..., Surgery]] = {
     Keep: _keep,
     KeepLayers: _keep_layers,
     ShareLayers: _share,
     FactorEmbedding: _factor,
     LowRank: _factor,
+    TuckerConv: _decompose,
+    CpConv: _decompose,
     FoldNorms: _fold_norms,
     Quantize: _quantize,
 }
