@@ -1,6 +1,7 @@
 """TrainingArguments of a stage: what the recipe says, over what every stage needs."""
 
 import dataclasses
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +14,10 @@ from nlpcompress.recipe.launch import LONGEST_WAIT, on_cpu
 from nlpcompress.recipe.schema import Recipe
 from nlpcompress.recipe.train_keys import GROUP_BY_LENGTH
 
+PRECISION = "ACCELERATE_MIXED_PRECISION"
+LAUNCHED_WITH = os.environ.get(PRECISION, "no")
+"""What the launcher says: transformers 4 writes what a stage has there, and the next would read it.
+"""
 DEFAULTS: dict[str, Any] = {
     "save_total_limit": 2,
     "report_to": "none",
@@ -30,6 +35,7 @@ def training_arguments(recipe: Recipe, position: int, output: Path) -> TrainingA
         "seed": recipe.seed,
         "remove_unused_columns": False,
     }
+    os.environ[PRECISION] = LAUNCHED_WITH
     machine = {"use_cpu": True} if on_cpu() else {}
     try:
         return TrainingArguments(**{**DEFAULTS, **saving, **machine, **train, **owned})
