@@ -52,9 +52,16 @@ NARROW = {
 }
 LAYERS = {"method": "layerwise", "config": {"phase": "layers"}}
 PREDICTION = {"method": "layerwise", "config": {"phase": "prediction", "temperature": 2.0}}
+STATES = {
+    "method": "features",
+    "config": {
+        "intermediate_matches": [{"feature": "hidden", "layers": "uniform", "proj": "auto"}]
+    },
+}
 WAYS: dict[str, Stages] = {
     "labels": [{"method": "fine_tune"}],
     "soft targets": [{"method": "logits", "config": {"alpha_ce": 0.9}}],
+    "soft targets, states": [{"method": "logits", "config": {"alpha_ce": 0.9}, "also": [STATES]}],
     "triple loss": [{"method": "triple_loss", "config": {"proj": "auto"}}],
     "layerwise": [LAYERS, PREDICTION],
     "layerwise, augmented": [LAYERS, PREDICTION],

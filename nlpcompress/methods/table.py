@@ -12,6 +12,7 @@ METHODS = Registry(
         "albert": "nlpcompress.methods.sharing.albert:Albert",
         "at_init": "nlpcompress.methods.pruning.at_init:AtInit",
         "channels": "nlpcompress.methods.pruning.channels:Channels",
+        "cp": "nlpcompress.methods.lowrank.cp:Cp",
         "features": "nlpcompress.methods.distillation.features:FeatureDistillation",
         "fine_tune": "nlpcompress.methods.fine_tune:FineTune",
         "head_gates": "nlpcompress.methods.pruning.head_gates:HeadGates",
@@ -26,6 +27,7 @@ METHODS = Registry(
         "neuron_importance": "nlpcompress.methods.pruning.neuron_importance:NeuronImportance",
         "svd": "nlpcompress.methods.lowrank.svd:Svd",
         "triple_loss": "nlpcompress.methods.distillation.triple_loss:TripleLoss",
+        "tucker": "nlpcompress.methods.lowrank.tucker:Tucker",
     },
 )
 

@@ -1,6 +1,7 @@
 """Looks at a model and says what its positions and weights are worth. Leaves no trace."""
 
 from nlpcompress.scoring.empty import empty_positions
+from nlpcompress.scoring.evidence import evidence_rank
 from nlpcompress.scoring.examples import first_examples, on_device_of
 from nlpcompress.scoring.input_ends import input_ends
 from nlpcompress.scoring.inputs import input_moments, token_counts
@@ -21,6 +22,7 @@ __all__ = [
     "best_sources",
     "empty_positions",
     "energies",
+    "evidence_rank",
     "first_examples",
     "grasp_scores",
     "input_ends",
