@@ -85,6 +85,18 @@ class LowRank(Config):
     rank: PositiveInt = Field(description="below rows · columns / (rows + columns), to save space")
 
 
+class SvdConv(Config):
+    """A filter bank becomes a narrower one before a 1 × 1 convolution: its truncated SVD.
+
+    `{"op": "svd_conv", "weight": "….convolution.weight", "rank": 32}` leaves 32 · (in · 9 + out)
+    numbers of out · in · 9; with groups each of them has this rank.
+    """
+
+    op: Literal["svd_conv"] = "svd_conv"
+    weight: str = Field(min_length=1, description="name on disk of a convolution's weight")
+    rank: PositiveInt = Field(description="channels that are left of a group's outputs")
+
+
 class TuckerConv(Config):
     """A filter bank becomes a smaller one between two 1 × 1 convolutions: its Tucker-2 form.
 
@@ -180,6 +192,7 @@ Edit = (
     | ShareLayers
     | FactorEmbedding
     | LowRank
+    | SvdConv
     | TuckerConv
     | CpConv
     | FoldNorms
@@ -192,6 +205,7 @@ EDITS: dict[str, type[Edit]] = {
     "share_layers": ShareLayers,
     "factor_embedding": FactorEmbedding,
     "low_rank": LowRank,
+    "svd_conv": SvdConv,
     "tucker_conv": TuckerConv,
     "cp_conv": CpConv,
     "fold_norms": FoldNorms,

@@ -1,5 +1,6 @@
 """Convolutions as chains of smaller ones: the modules that stand where a filter bank was.
 
+    svd      h × w, in → r | 1 × 1, r → out
     tucker   1 × 1, in → r_in | h × w, r_in → r_out | 1 × 1, r_out → out
     cp       1 × 1, in → r | h × 1, each channel alone | 1 × w, each channel alone | 1 × 1, r → out
 
@@ -21,7 +22,30 @@ except ImportError:
 
 GEOMETRY = ("kernel_size", "stride", "padding", "dilation", "groups")
 Record = dict[str, Any]
-"""`{"tucker": [r_out, r_in]}` or `{"cp": r}`: what config.json says of a chain."""
+"""`{"svd": r}`, `{"tucker": [r_out, r_in]}` or `{"cp": r}`: what config.json says of a chain."""
+
+
+class SvdConv2d(nn.Sequential):
+    """Two convolutions of rank `r`, without values yet."""
+
+    def __init__(self, dense: nn.Conv2d, rank: int) -> None:
+        super().__init__()
+        _note(self, dense)
+        self.rank = rank
+        self.first = _wide(dense, dense.in_channels, dense.groups * rank)
+        self.last = _last(dense, dense.groups * rank)
+
+    @property
+    def record(self) -> Record:
+        """As config.json has it."""
+        return {"svd": self.rank}
+
+    @property
+    def weight(self) -> Tensor:
+        """The product, `(out, in / groups, h, w)`, computed when it is asked for."""
+        last = weight_of(self.last).view(self.groups, -1, self.rank)
+        first = weight_of(self.first).view(self.groups, self.rank, -1)
+        return (last @ first).view(self.last.out_channels, -1, *self.kernel_size)
 
 
 class TuckerConv2d(nn.Sequential):
@@ -33,16 +57,7 @@ class TuckerConv2d(nn.Sequential):
         _note(self, dense)
         self.ranks = (out, into)
         self.first = _point(dense, dense.in_channels, groups * into)
-        self.core = _like(
-            dense,
-            groups * into,
-            groups * out,
-            kernel_size=dense.kernel_size,
-            stride=dense.stride,
-            padding=dense.padding,
-            dilation=dense.dilation,
-            groups=groups,
-        )
+        self.core = _wide(dense, groups * into, groups * out)
         self.last = _last(dense, groups * out)
 
     @property
@@ -88,11 +103,14 @@ class CpConv2d(nn.Sequential):
         return torch.einsum("gor,grh,grw,gri->goihw", last, rows, columns, first).flatten(0, 1)
 
 
-Chain = TuckerConv2d | CpConv2d
+CHAINS = (SvdConv2d, TuckerConv2d, CpConv2d)
+Chain = SvdConv2d | TuckerConv2d | CpConv2d
 
 
 def chain_of(dense: nn.Conv2d, record: Record) -> Chain:
     """The chain that a record describes, in the place of `dense`, with its bias."""
+    if "svd" in record:
+        return SvdConv2d(dense, record["svd"])
     if "cp" in record:
         return CpConv2d(dense, record["cp"])
     out, into = record["tucker"]
@@ -115,7 +133,7 @@ def chains(model: nn.Module) -> dict[str, Chain]:
     return {
         path: module
         for path, module in model.named_modules(remove_duplicate=False)
-        if isinstance(module, (TuckerConv2d, CpConv2d))
+        if isinstance(module, CHAINS)
     }
 
 
@@ -138,6 +156,12 @@ def _note(chain: nn.Module, dense: nn.Conv2d) -> None:
 def _point(dense: nn.Conv2d, into: int, out: int, *, bias: bool = False) -> nn.Conv2d:
     """1 × 1, each group by itself."""
     return _like(dense, into, out, kernel_size=1, groups=dense.groups, bias=bias)
+
+
+def _wide(dense: nn.Conv2d, into: int, out: int) -> nn.Conv2d:
+    """With the dense one's window."""
+    sizes = {name: getattr(dense, name) for name in GEOMETRY}
+    return _like(dense, into, out, **sizes)
 
 
 def _last(dense: nn.Conv2d, into: int) -> nn.Conv2d:

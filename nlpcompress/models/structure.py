@@ -8,7 +8,7 @@ between its generations:
      "heads": {"bert.encoder.layer.0.attention.self.query.weight": [2, 4], …},       # kept, of
      "groups": {"regnet.encoder.stages.0.layers.0.layer.1.convolution.weight": 3},
      "factors": {"bert.embeddings.word_embeddings.weight": 128, …},                  # their rank
-     "filters": {"resnet.encoder.….convolution.weight": {"tucker": [16, 12]}, …},     # or {"cp": 8}
+     "filters": {"resnet.encoder.….convolution.weight": {"tucker": [16, 12]}, …},     # or cp, svd
      "shared": {"bert.encoder.layer.1.output.dense.weight":
                 "bert.encoder.layer.0.output.dense.weight", …},                       # with
      "quantized": {"bert.encoder.layer.0.output.dense.weight":

@@ -15,9 +15,9 @@ class Tucker(NamedTuple):
 
 
 def tucker2(
-    filters: Tensor, ranks: tuple[int, int], *, steps: int = 50, tolerance: float = 1e-4
+    filters: Tensor, ranks: tuple[int, int], *, steps: int = 50, tolerance: float = 3e-4
 ) -> Tucker:
-    """Of filters `(out, in, h, w)`, with orthonormal `last` and `first`, in float64.
+    """Of filters `(out, in, h, w)`, with orthonormal `last` and `first`, in float32 or wider.
 
     Each step takes the best `last` for the present `first`, then the best `first`, so that the
     error never grows; it ends when a step gains less than `tolerance` of the filters' square.
@@ -25,25 +25,29 @@ def tucker2(
 
     Source: De Lathauwer et al. 2000 (HOOI), for two of four modes: Kim et al. 2016, section 3.1.
     """
-    whole = filters.detach().double()
-    first = leading(whole.transpose(0, 1), ranks[1])
-    gained = -1.0
+    whole = filters.detach().to(torch.promote_types(filters.dtype, torch.float32))
+    by_outputs = whole.permute(0, 2, 3, 1).contiguous()  # (out, h, w, in)
+    by_inputs = whole.permute(1, 2, 3, 0).contiguous()  # (in, h, w, out)
+    first, _ = _leading(by_inputs, ranks[1])
+    size, before = float(whole.square().sum()), -1.0
     for _ in range(steps):
-        last = leading(_times(whole, first, 1), ranks[0])
-        narrow = _times(whole, last, 0)
-        first = leading(narrow.transpose(0, 1), ranks[1])
-        core = _times(narrow, first, 1)
-        held = float(core.square().sum())
-        if held - gained <= tolerance * float(whole.square().sum()):
+        last, _ = _leading(by_outputs @ first, ranks[0])
+        narrow = by_inputs @ last  # (in, h, w, r_out)
+        first, held = _leading(narrow, ranks[1])
+        if held - before <= tolerance * size:
             break
-        gained = held
+        before = held
+    core = torch.einsum("ihwa,ib->abhw", narrow, first)
     return Tucker(last, core, first.T)
 
 
-def leading(tensor: Tensor, rank: int) -> Tensor:
-    """`(size, rank)`: the left singular vectors of the unfolding along dimension 0."""
+def _leading(tensor: Tensor, rank: int) -> tuple[Tensor, float]:
+    """The left singular vectors `(size, rank)` of the unfolding by dimension 0, and the square that
+    they hold.
+    """
     flat = tensor.flatten(1)
-    return torch.linalg.eigh(flat @ flat.T).eigenvectors[:, -rank:].flip(1)
+    found = torch.linalg.eigh(flat @ flat.T)
+    return found.eigenvectors[:, -rank:].flip(1), float(found.eigenvalues[-rank:].sum())
 
 
 def mode_energies(filters: Tensor) -> tuple[Tensor, Tensor]:
@@ -52,8 +56,3 @@ def mode_energies(filters: Tensor) -> tuple[Tensor, Tensor]:
     grams = (m.flatten(1) @ m.flatten(1).T for m in (whole, whole.transpose(0, 1)))
     out, into = (torch.linalg.eigvalsh(gram).flip(0).clamp(min=0) for gram in grams)
     return out, into
-
-
-def _times(filters: Tensor, basis: Tensor, dim: int) -> Tensor:
-    """The dimension, seen in a basis `(size, rank)`."""
-    return torch.tensordot(filters, basis, dims=([dim], [0])).movedim(-1, dim)

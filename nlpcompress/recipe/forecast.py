@@ -21,6 +21,7 @@ from nlpcompress.core.edits import (
     LowRank,
     Quantize,
     ShareLayers,
+    SvdConv,
     TuckerConv,
 )
 from nlpcompress.core.method import Context, Method, Progress
@@ -130,7 +131,7 @@ def _cut_line(edit: Edit) -> str:
         return f"factor_embedding: {edit.size} numbers a token"
     if isinstance(edit, TuckerConv):
         return f"tucker_conv {edit.weight}: ranks {edit.ranks[0]} and {edit.ranks[1]}"
-    if isinstance(edit, LowRank | CpConv):
+    if isinstance(edit, LowRank | SvdConv | CpConv):
         return f"{edit.op} {edit.weight}: rank {edit.rank}"
     if isinstance(edit, Quantize):
         return f"quantize {edit.weight}: {edit.bits} bits"

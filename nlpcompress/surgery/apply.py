@@ -19,6 +19,7 @@ from nlpcompress.core.edits import (
     Mask,
     Quantize,
     ShareLayers,
+    SvdConv,
     TuckerConv,
 )
 from nlpcompress.core.plan import Plan, plan_from_json
@@ -157,13 +158,14 @@ def _quantize(model: nn.Module, group: list[Quantize], _: object) -> Surgery:
     return Surgery("quantize", with_rounded_values(model, made), partial(quantize, model, made))
 
 
-ALIKE = ((FactorEmbedding, LowRank), (TuckerConv, CpConv), (Quantize,))
+ALIKE = ((FactorEmbedding, LowRank), (SvdConv, TuckerConv, CpConv), (Quantize,))
 PREPARE: dict[type[Edit], Callable[..., Surgery]] = {
     Keep: _keep,
     KeepLayers: _keep_layers,
     ShareLayers: _share,
     FactorEmbedding: _factor,
     LowRank: _factor,
+    SvdConv: _decompose,
     TuckerConv: _decompose,
     CpConv: _decompose,
     FoldNorms: _fold_norms,

@@ -1,4 +1,4 @@
-"""The edits `tucker_conv` and `cp_conv`: a filter bank becomes a chain of smaller ones."""
+"""The edits `svd_conv`, `tucker_conv` and `cp_conv`: filters become a chain of smaller ones."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -8,15 +8,16 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from nlpcompress.core.edits import CpConv, TuckerConv
+from nlpcompress.core.edits import CpConv, SvdConv, TuckerConv
 from nlpcompress.errors import PlanError
 from nlpcompress.models.cp import cp
-from nlpcompress.models.filters import Chain, CpConv2d, TuckerConv2d, put_chain
+from nlpcompress.models.filters import Chain, CpConv2d, SvdConv2d, TuckerConv2d, put_chain
+from nlpcompress.models.svd import truncated_svd
 from nlpcompress.models.tucker import tucker2
 from nlpcompress.surgery.holders import holders_of, weight_named
 from nlpcompress.surgery.verify import Forward
 
-Decomposing = TuckerConv | CpConv
+Decomposing = SvdConv | TuckerConv | CpConv
 
 
 class Decomposed(NamedTuple):
@@ -75,11 +76,7 @@ def _empty(edit: Decomposing, layer: nn.Conv2d) -> Chain:
             f"tucker_conv: '{edit.weight}' has {out} outputs and {into} inputs in a group; the "
             f"ranks {list(edit.ranks)} must not be more"
         )
-    chain = (
-        TuckerConv2d(layer, edit.ranks)
-        if isinstance(edit, TuckerConv)
-        else CpConv2d(layer, edit.rank)
-    )
+    chain = _chain(edit, layer)
     before, after = layer.weight.numel(), sum(part.weight.numel() for part in chain)
     if after >= before:
         raise PlanError(
@@ -89,21 +86,33 @@ def _empty(edit: Decomposing, layer: nn.Conv2d) -> Chain:
     return chain
 
 
+def _chain(edit: Decomposing, layer: nn.Conv2d) -> Chain:
+    if isinstance(edit, TuckerConv):
+        return TuckerConv2d(layer, edit.ranks)
+    kind = SvdConv2d if isinstance(edit, SvdConv) else CpConv2d
+    return kind(layer, edit.rank)
+
+
 @torch.no_grad()
 def _fill(chain: Chain, filters: Tensor) -> None:
     """Each group by itself."""
     parts = filters.detach().unflatten(0, (chain.groups, -1))
     factors: Callable[[Tensor], Sequence[Tensor]]
-    if isinstance(chain, CpConv2d):
-        factors = partial(_cp_weights, rank=chain.rank)
-    else:
+    if isinstance(chain, TuckerConv2d):
         factors = partial(_tucker_weights, ranks=chain.ranks)
+    else:
+        weights = _svd_weights if isinstance(chain, SvdConv2d) else _cp_weights
+        factors = partial(weights, rank=chain.rank)
     for layer, values in zip(chain, zip(*map(factors, parts), strict=True), strict=True):
         layer.weight.copy_(torch.cat(values).view_as(layer.weight))
 
 
-def _tucker_weights(filters: Tensor, ranks: tuple[int, int]) -> Sequence[Tensor]:
+def _svd_weights(filters: Tensor, rank: int) -> Sequence[Tensor]:
     """In the order in which the chain runs."""
+    return truncated_svd(filters.flatten(1), rank)
+
+
+def _tucker_weights(filters: Tensor, ranks: tuple[int, int]) -> Sequence[Tensor]:
     found = tucker2(filters, ranks)
     return found.first, found.core, found.last
 

@@ -9,6 +9,7 @@ from nlpcompress.core.plan import plan_from_json
 from nlpcompress.errors import DataError, PlanError
 from nlpcompress.methods.lowrank.svd import Spectrum, Svd, SvdConfig, decide, ranks_of_budget
 from nlpcompress.models.factors import ranks
+from nlpcompress.models.filters import chains
 from nlpcompress.models.layers import layers_of
 from nlpcompress.scoring import energies, input_moments, nearest_of_rank, token_counts
 from nlpcompress.surgery import apply_plan
@@ -175,14 +176,32 @@ def test_shared_matrices_are_looked_at_together():
     assert len(ranks(model)) == 8
 
 
-@pytest.mark.parametrize("family", ["gpt2", "vit", "resnet_basic"])
+@pytest.mark.parametrize("family", ["resnet_bottleneck", "mobilenet_v2", "regnet"])
+def test_filters_are_matrices_of_all_that_they_see(family):
+    model, inputs = FAMILIES[family]()
+    weights = {n: p.detach().clone() for n, p in model.named_parameters()}
+    plan = Svd(SvdConfig(keep=0.5)).plan(model, Context(inputs))
+    assert any(weights[edit.weight].shape[-1] == 1 for edit in plan), "1 × 1 ones, too"
+    apply_plan(model, plan, inputs)
+    assert len(chains(model)) == len(plan) > 1
+    for edit in plan:
+        near = chains(model)[edit.weight.removesuffix(".weight")].weight.flatten(1)
+        whole = weights[edit.weight].flatten(1)
+        left = torch.linalg.svdvals(whole.double())[edit.rank :].norm()
+        assert float((whole - near).norm()) == pytest.approx(float(left), rel=1e-3, abs=1e-5)
+
+
+def test_a_model_without_matrices():
+    model, inputs = FAMILIES["resnet_basic"]()
+    model.resnet = torch.nn.Flatten()
+    with pytest.raises(PlanError, match="no dense matrices"):
+        Svd(SvdConfig(keep=0.5)).plan(model, Context(inputs))
+
+
+@pytest.mark.parametrize("family", ["gpt2", "vit"])
 def test_other_families(family):
     model, inputs = FAMILIES[family]()
     method = Svd(SvdConfig(keep=0.5, weighting="activations"))
-    if family.startswith("resnet"):
-        with pytest.raises(PlanError, match="no dense matrices"):
-            method.plan(model, Context(inputs, lambda: [inputs]))
-        return
     plan = method.plan(model, Context(inputs, lambda: [inputs]))
     with torch.no_grad():
         expected = model(**inputs)[0]

@@ -2,7 +2,8 @@
 
 Each matrix gets the best one of a rank: nearest by itself, or for the inputs that it is really
 given. The ranks are one number, or follow from the share of the output's square that is to stay, or
-from the share of the numbers that may, which goes to the matrices that need it most.
+from the share of the numbers that may, which goes to the matrices that need it most. Filters count
+as matrices of outputs by all that they see: a narrower bank and a 1 × 1 convolution stand for them.
 
     - method: svd
       config: {keep: 0.5, weighting: activations}
@@ -11,6 +12,7 @@ Source: the truncated singular value decomposition (Eckart and Young 1936); `act
 al. 2021 (DRONE, NeurIPS), its closed form for one matrix.
 Differs: DRONE finds the matrices' ratios of errors by trials on the task, in the order in which
 they run; here `energy` is one such ratio for all, and `keep` spreads a budget by one ranking.
+Filters are always taken by themselves, and those of several groups are left alone.
 Cost: nothing with `weighting: none`; else `num_samples` examples, no labels, one forward pass. A
 recipe should train afterwards, with `logits` or `layerwise`. Two products for one: below half of
 the ranks that save numbers it is faster too, above it may not be.
@@ -24,7 +26,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from nlpcompress.core.config import Config
-from nlpcompress.core.edits import LowRank
+from nlpcompress.core.edits import LowRank, SvdConv
 from nlpcompress.core.method import Context, Method
 from nlpcompress.core.plan import Plan
 from nlpcompress.errors import PlanError
@@ -36,6 +38,7 @@ from nlpcompress.models.weights import body_weights
 from nlpcompress.scoring import energies, first_examples, input_moments, nearest_of_rank
 
 HALF = 0.5
+MATRIX = 2
 
 
 class SvdConfig(Config):
@@ -96,7 +99,7 @@ class Svd(Method):
     cuts: ClassVar[bool] = True
 
     def plan(self, model: nn.Module, ctx: Context) -> Plan:
-        """One `low_rank` edit for each matrix that gets smaller.
+        """One `low_rank` edit, of filters `svd_conv`, for each matrix that gets smaller.
 
         With `weighting: activations` those matrices have the rank afterwards, so that the edits
         change nothing. Raises `PlanError` when there is no matrix, or none that saves.
@@ -111,7 +114,7 @@ class Svd(Method):
         on_disk = names_on_disk(model)
         for name in moments.keys() & ranks.keys():
             _write(model, matrices[name][0], ranks[name], moments[name])
-        return Plan(tuple(LowRank(weight=on_disk[n], rank=rank) for n, rank in ranks.items()))
+        return Plan(tuple(_edit(model, n, on_disk[n], rank) for n, rank in ranks.items()))
 
     def _moments(
         self, model: nn.Module, matrices: Mapping[str, list[str]], ctx: Context
@@ -119,7 +122,8 @@ class Svd(Method):
         if self.config.weighting == "none":
             return {}
         batches = first_examples(ctx.batches(), self.config.num_samples)
-        return input_moments(model, matrices, batches)
+        dense = {name: paths for name, paths in matrices.items() if not _filters(model, name)}
+        return input_moments(model, dense, batches) if dense else {}
 
 
 def decide(spectra: Mapping[str, Spectrum], config: SvdConfig) -> dict[str, int]:
@@ -184,11 +188,11 @@ def _rank_of_energy(values: Tensor, energy: float) -> int:
 
 
 def _matrices(model: nn.Module, part: str) -> dict[str, list[str]]:
-    """First name of each dense matrix of the body → paths of the modules that hold it."""
+    """First name of each matrix, or bank of filters, of the body → paths of what holds it."""
     wanted, holders = _names(model, part), {}
     for name, weight in body_weights(model).items():
         path = name.removesuffix(".weight")
-        if name in wanted and matrix_of(model.get_submodule(path)) is not None:
+        if name in wanted and _matrix_at(model, path) is not None:
             holders.setdefault(id(weight), []).append(path)
     if not holders:
         raise PlanError(f"svd: the model has no dense matrices of {part}")
@@ -209,9 +213,25 @@ def _values(model: nn.Module, matrices: Mapping[str, list[str]]) -> dict[str, Te
 
 
 def _matrix(model: nn.Module, path: str) -> Tensor:
-    matrix = matrix_of(model.get_submodule(path))
+    matrix = _matrix_at(model, path)
     assert matrix is not None, f"'{path}' was chosen for its matrix"
     return matrix
+
+
+def _matrix_at(model: nn.Module, path: str) -> Tensor | None:
+    module = model.get_submodule(path)
+    if type(module) is nn.Conv2d and module.groups == 1:
+        return module.weight.flatten(1)
+    return matrix_of(module)
+
+
+def _filters(model: nn.Module, name: str) -> bool:
+    return model.get_parameter(name).dim() > MATRIX
+
+
+def _edit(model: nn.Module, name: str, on_disk: str, rank: int) -> LowRank | SvdConv:
+    kind = SvdConv if _filters(model, name) else LowRank
+    return kind(weight=on_disk, rank=rank)
 
 
 @torch.no_grad()

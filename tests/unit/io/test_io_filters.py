@@ -14,9 +14,9 @@ from tests.unit.surgery.test_surgery_filters import VISION, filters_of, small_ed
 
 
 def decomposed(family):
-    """The first filters by Tucker, the second by CP."""
+    """The first filters by Tucker, the second by CP, the third by SVD."""
     model, inputs = FAMILIES[family]()
-    ops = ("tucker_conv", "cp_conv")
+    ops = ("tucker_conv", "cp_conv", "svd_conv")
     edits = [
         small_edit(name, module, op)
         for (name, module), op in zip(filters_of(model).items(), ops, strict=False)
@@ -49,9 +49,13 @@ def test_every_family_reloads_exactly(family, options, tmp_path):
 def test_the_record_names_the_filters_and_their_ranks(tmp_path):
     model, _, edits = decomposed("resnet_basic")
     config = json.loads((save_model(model, tmp_path / "m") / "config.json").read_text())
-    (tucker, cp) = edits
+    tucker, cp, svd = edits
     assert config["quantization_config"]["structure"] == {
-        "filters": {tucker["weight"]: {"tucker": tucker["ranks"]}, cp["weight"]: {"cp": 1}}
+        "filters": {
+            tucker["weight"]: {"tucker": tucker["ranks"]},
+            cp["weight"]: {"cp": 1},
+            svd["weight"]: {"svd": 1},
+        }
     }
 
 

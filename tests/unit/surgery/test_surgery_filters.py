@@ -11,7 +11,7 @@ from nlpcompress.surgery import apply_plan
 from tests.families import FAMILIES
 
 VISION = ("resnet_basic", "resnet_bottleneck", "mobilenet_v1", "mobilenet_v2", "regnet", "vit")
-RECORDS = [{"tucker": [3, 2]}, {"cp": 5}]
+RECORDS = [{"svd": 3}, {"tucker": [3, 2]}, {"cp": 5}]
 SHAPES = [
     {},
     {"stride": 2, "padding": 1},
@@ -38,7 +38,7 @@ def filters_of(model):
 
 def small_edit(name, module, op):
     out, into = len(module.weight) // module.groups, module.weight.shape[1]
-    if op == "cp_conv":
+    if op != "tucker_conv":
         return {"op": op, "weight": name, "rank": 1}
     return {"op": op, "weight": name, "ranks": [max(1, out // 4), max(1, into // 4)]}
 
@@ -60,7 +60,7 @@ def test_a_chain_computes_what_a_convolution_by_its_product_does(shape, record):
     assert chain.last.bias is dense.bias and chain.record == record
 
 
-@pytest.mark.parametrize("op", ["tucker_conv", "cp_conv"])
+@pytest.mark.parametrize("op", ["svd_conv", "tucker_conv", "cp_conv"])
 @pytest.mark.parametrize("family", VISION)
 def test_filters_of_every_family(family, op):
     model, inputs = FAMILIES[family]()
