@@ -25,7 +25,7 @@ def test_a_plan_survives_json_as_values_and_as_text():
         ({"op": "kep"}, "edits.1.op: unknown edit 'kep'; did you mean 'keep'?"),
         (
             {"axis": "heads"},
-            "edits.1.op: unknown edit None; allowed: factor_embedding, fold_norms, keep",
+            "edits.1.op: unknown edit None; allowed: cp_conv, factor_embedding, fold_norms",
         ),
         ({"op": "keep", "indices": [1]}, "edits.1.axis: required, but not given"),
         (
