@@ -9,6 +9,7 @@ from nlpcompress.data.table import (
     DATASET_TASKS,
     DATASETS,
     FILE_FORMATS,
+    IMAGES,
     MASKING_TASKS,
     PRETRAINING,
     TASKS,
@@ -61,6 +62,10 @@ def _check_keys(config: DataConfig, task: str) -> None:
         raise DataError(
             f"data.masking goes with model.task {' or '.join(MASKING_TASKS)}, not with {task}; "
             "leave it out"
+        )
+    if task != IMAGES and config.randaugment is not None:
+        raise DataError(
+            f"data.randaugment goes with model.task {IMAGES}, not with {task}; leave it out"
         )
     if task == PRETRAINING and config.masking is not None and not config.masking.group:
         raise DataError(

@@ -1,5 +1,6 @@
 """Rows into batches, by plain objects that pickle: DataLoader workers can use them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,13 +37,16 @@ class ImageCollate:
 
     With a processor, as it resizes and normalises; a grey picture is repeated over the channels the
     processor has means for. Without one, pixels are scaled from 0…255 to 0…1 and keep their own
-    channels and size.
+    channels and size. `change` gives another picture, uint8 `(H, W, C)`, for each, before that.
     """
 
     processor: BaseImageProcessor | None
+    change: Callable[[np.ndarray], np.ndarray] | None = None
 
     def __call__(self, rows: list[Row]) -> dict[str, torch.Tensor]:
         pictures = [_height_width_channels(row["pixel_values"]) for row in rows]
+        if self.change is not None:
+            pictures = [self.change(picture) for picture in pictures]
         pixels = (
             _scaled(pictures) if self.processor is None else _processed(self.processor, pictures)
         )

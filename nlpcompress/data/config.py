@@ -44,6 +44,13 @@ class MaskingConfig(Config):
         return self
 
 
+class RandAugmentConfig(Config):
+    """Random changes of training pictures: `randaugment: {num_ops: 2, magnitude: 9}`."""
+
+    num_ops: int = Field(2, ge=1, le=14, description="operations on each picture (N)")
+    magnitude: float = Field(9, ge=0, le=30, description="their strength, of 30 (M)")
+
+
 class DataConfig(Config):
     """One data set and how it is read.
 
@@ -101,4 +108,7 @@ class DataConfig(Config):
         None,
         description="for the tasks masked-lm and pretraining: which tokens are to be told; left "
         "out, 15 %",
+    )
+    randaugment: RandAugmentConfig | None = Field(
+        None, description="for image-classification: random changes of the pictures trained on"
     )

@@ -21,6 +21,7 @@ from nlpcompress.data.masking import (
     ordinary_tokens,
 )
 from nlpcompress.data.pretraining import PretrainingCollate
+from nlpcompress.data.randaugment import RandAugment
 from nlpcompress.data.sentence_order import COLUMNS as PAIR
 from nlpcompress.data.sentence_order import LABELS as ORDERS
 from nlpcompress.data.sentence_order import order_rows
@@ -30,6 +31,7 @@ from nlpcompress.data.split import SPLIT_SEED, choose_rows
 from nlpcompress.data.table import (
     DATASETS,
     HUB,
+    IMAGES,
     LABELLED_TEXT_TASKS,
     MASKED_LM,
     PRETRAINING,
@@ -64,7 +66,7 @@ def load_data(
     check_source(config, task=task)
     if rewrite is not None and task not in LABELLED_TEXT_TASKS:
         raise DataError(f"rewrite goes with {', '.join(LABELLED_TEXT_TASKS)}, not with {task}")
-    if task == "image-classification":
+    if task == IMAGES:
         return _images(config, processor, seed)
     check_tokenizer(processor, config.max_length)
     if task == MASKED_LM:
@@ -210,7 +212,9 @@ def _images(config: DataConfig, processor: Processor, seed: int) -> TaskData:
         split.rename_columns({pixels: "pixel_values"}).with_format("numpy")
         for split in _selected(labelled, rows)
     )
-    return TaskData("image-classification", labels, train, test, ImageCollate(processor))
+    change = None if config.randaugment is None else RandAugment(config.randaugment)
+    changing = None if change is None else ImageCollate(processor, change)
+    return TaskData(IMAGES, labels, train, test, ImageCollate(processor), changing)
 
 
 def _class_numbers(source: Source, column: str, labels: tuple[str, ...]) -> list[np.ndarray]:

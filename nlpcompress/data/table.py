@@ -24,12 +24,13 @@ HUB = Registry("hub", {"hub": "nlpcompress.data.hub:read_hub"})
 
 FILE_FORMATS = ("csv", "tsv", "json", "parquet")
 
+IMAGES = "image-classification"
 MASKED_LM, SENTENCE_ORDER, PRETRAINING = "masked-lm", "sentence-order", "pretraining"
 CORPUS_TASKS = (MASKED_LM, SENTENCE_ORDER, PRETRAINING)
 """Tasks that make their labels out of plain text."""
 MASKING_TASKS = (MASKED_LM, PRETRAINING)
 LABELLED_TEXT_TASKS = ("text-classification", "text-regression")
-TASKS = (*LABELLED_TEXT_TASKS, "image-classification", *CORPUS_TASKS)
+TASKS = (*LABELLED_TEXT_TASKS, IMAGES, *CORPUS_TASKS)
 
 # Names that are absent (files, the hub, a user's own) are judged by their columns, once read.
 DATASET_TASKS = {
@@ -37,8 +38,8 @@ DATASET_TASKS = {
     "movie-ratings": ("text-regression", MASKED_LM),
     "newsgroups": ("text-classification", *CORPUS_TASKS),
     "bbc-news": ("text-classification", *CORPUS_TASKS),
-    "digits": ("image-classification",),
-    "fashion-mnist": ("image-classification",),
+    "digits": (IMAGES,),
+    "fashion-mnist": (IMAGES,),
     "synthetic-text": ("text-classification", MASKED_LM),
-    "synthetic-images": ("image-classification",),
+    "synthetic-images": (IMAGES,),
 }

@@ -16,9 +16,10 @@ class TaskData:
 
     Rows hold `labels` and, for text, the tokenizer's outputs, or, for pictures, raw pixels under
     `pixel_values` (that name, because Trainer drops columns the model does not take); `collate`
-    pads, masks, or scales and normalises. `labels` are the classes in the order of their numbers;
-    for a regression the name of the one number; none for masked-lm and pretraining, whose training
-    rows get their `labels` when they are collated.
+    pads, masks, or scales and normalises, and `changing_collate` changes pictures at random before.
+    `labels` are the classes in the order of their numbers; for a regression the name of the one
+    number; none for masked-lm and pretraining, whose training rows get their `labels` when they are
+    collated.
     """
 
     task: str
@@ -26,3 +27,11 @@ class TaskData:
     train: datasets.Dataset
     test: datasets.Dataset
     collate: Collate
+    changing_collate: Collate | None = None
+
+    @property
+    def train_collate(self) -> Collate:
+        """What a training makes batches by: `changing_collate` where there is one, drawn anew each
+        time.
+        """
+        return self.changing_collate or self.collate

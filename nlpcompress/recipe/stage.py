@@ -84,7 +84,7 @@ def _train(
         model=model,
         args=training_arguments(job.recipe, position, checkpoints),
         train_dataset=training_rows(job, position),
-        data_collator=job.data.collate,
+        data_collator=job.data.train_collate,
         methods=methods,
         teacher=teacher_of(job, methods, position),
         teacher_cache=job.answers if job.recipe.stages[position].cache_teacher else None,
