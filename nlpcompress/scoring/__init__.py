@@ -10,7 +10,7 @@ from nlpcompress.scoring.map_ranks import map_rank_scores
 from nlpcompress.scoring.norm_scales import scale_scores, scales_on
 from nlpcompress.scoring.saliency import grasp_scores, snip_scores, synflow_scores
 from nlpcompress.scoring.sharing import best_sources
-from nlpcompress.scoring.spectrum import energies, nearest_of_rank
+from nlpcompress.scoring.spectrum import energies, nearest_of_rank, rank_of_energy
 from nlpcompress.scoring.taylor import Granularity, taylor_scores
 from nlpcompress.scoring.taylor_weights import taylor_weight_scores
 from nlpcompress.scoring.trace import no_trace, same_randomness
@@ -32,6 +32,7 @@ __all__ = [
     "nearest_of_rank",
     "no_trace",
     "on_device_of",
+    "rank_of_energy",
     "same_randomness",
     "scale_scores",
     "scales_on",

@@ -25,6 +25,15 @@ def energies(
     return torch.linalg.svdvals(_weighed(matrix, inputs, counts)).square()
 
 
+def rank_of_energy(values: Tensor, energy: float) -> int:
+    """The least rank whose energies, of `values` descending, make up that share of all.
+
+    >>> rank_of_energy(torch.tensor([6.0, 3.0, 1.0]), 0.9)
+    2
+    """
+    return int((values.cumsum(0) < energy * values.sum()).sum()) + 1
+
+
 def nearest_of_rank(
     matrix: Tensor, rank: int, *, inputs: Tensor | None = None, counts: Tensor | None = None
 ) -> Tensor:

@@ -12,7 +12,7 @@ from nlpcompress.errors import PlanError
 from nlpcompress.models.structure import names_on_disk
 from nlpcompress.models.tucker import mode_energies
 from nlpcompress.models.weights import body_weights
-from nlpcompress.scoring import evidence_rank
+from nlpcompress.scoring import evidence_rank, rank_of_energy
 
 HALF = 0.5
 STEPS = 40
@@ -111,12 +111,7 @@ def _bank(weight: Tensor, groups: int) -> Bank:
 
 
 def _by_energy(bank: Bank, energy: float) -> Ranks:
-    return _least_rank(bank.of_outputs, energy), _least_rank(bank.of_inputs, energy)
-
-
-def _least_rank(energies: Tensor, energy: float) -> int:
-    """The least rank whose energies make up that share of all."""
-    return int((energies.cumsum(0) < energy * energies.sum()).sum()) + 1
+    return rank_of_energy(bank.of_outputs, energy), rank_of_energy(bank.of_inputs, energy)
 
 
 def _bayes(bank: Bank) -> Ranks:

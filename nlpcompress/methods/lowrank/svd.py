@@ -35,7 +35,13 @@ from nlpcompress.models.layer_parts import parameters_of
 from nlpcompress.models.layers import layers_of
 from nlpcompress.models.structure import names_on_disk
 from nlpcompress.models.weights import body_weights
-from nlpcompress.scoring import energies, first_examples, input_moments, nearest_of_rank
+from nlpcompress.scoring import (
+    energies,
+    first_examples,
+    input_moments,
+    nearest_of_rank,
+    rank_of_energy,
+)
 
 HALF = 0.5
 MATRIX = 2
@@ -131,7 +137,7 @@ def decide(spectra: Mapping[str, Spectrum], config: SvdConfig) -> dict[str, int]
     if config.rank is not None:
         ranks = dict.fromkeys(spectra, config.rank)
     elif config.energy is not None:
-        ranks = {name: _rank_of_energy(s.energies, config.energy) for name, s in spectra.items()}
+        ranks = {name: rank_of_energy(s.energies, config.energy) for name, s in spectra.items()}
     else:
         ranks = ranks_of_budget(spectra, config.keep or HALF)
     chosen = {name: rank for name, rank in ranks.items() if rank <= spectra[name].most}
@@ -180,11 +186,6 @@ def _steps(name: str, spectrum: Spectrum) -> Iterator[Step]:
     rest = spectrum.rows * spectrum.columns - most * price
     worth = min(shares[most - 1] / price, sum(shares[most:]) / rest)
     yield Step(name, worth, rest, min(spectrum.rows, spectrum.columns))
-
-
-def _rank_of_energy(values: Tensor, energy: float) -> int:
-    """The least rank whose energies make up that share of all."""
-    return int((values.cumsum(0) < energy * values.sum()).sum()) + 1
 
 
 def _matrices(model: nn.Module, part: str) -> dict[str, list[str]]:
