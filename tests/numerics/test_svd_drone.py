@@ -185,7 +185,7 @@ def test_filters_are_matrices_of_all_that_they_see(family):
     apply_plan(model, plan, inputs)
     assert len(chains(model)) == len(plan) > 1
     for edit in plan:
-        near = chains(model)[edit.weight.removesuffix(".weight")].weight.flatten(1)
+        near = chains(model)[edit.weight.removesuffix(".weight")].weight.detach().flatten(1)
         whole = weights[edit.weight].flatten(1)
         left = torch.linalg.svdvals(whole.double())[edit.rank :].norm()
         assert float((whole - near).norm()) == pytest.approx(float(left), rel=1e-3, abs=1e-5)
