@@ -1,6 +1,6 @@
 """The base of all configs: frozen, strict, no unknown keys, and errors a person can act on."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Self
 
 import pydantic
@@ -40,6 +40,12 @@ def problems(
     return [
         f"{_path(where, e['loc'])}: {_explain(e, model)}" for e in error.errors(include_url=False)
     ]
+
+
+def refuse_several(given: Collection[str]) -> None:
+    """For keys that are ways to say one thing. Raises `ValueError` when more than one is given."""
+    if len(given) > 1:
+        raise ValueError(f"{' and '.join(given)} are given; give one of them")
 
 
 def number_in_text(value: object) -> str | None:

@@ -7,7 +7,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from nlpcompress.core.config import Config
+from nlpcompress.core.config import Config, refuse_several
 from nlpcompress.errors import PlanError
 from nlpcompress.models.structure import names_on_disk
 from nlpcompress.models.tucker import mode_energies
@@ -38,9 +38,7 @@ class FilterRanksConfig(Config):
 
     @model_validator(mode="after")
     def _one_way(self) -> "FilterRanksConfig":
-        given = [name for name in ("keep", "energy", "bayes") if getattr(self, name)]
-        if len(given) > 1:
-            raise ValueError(f"{' and '.join(given)} are given; give one of them")
+        refuse_several([name for name in ("keep", "energy", "bayes") if getattr(self, name)])
         return self
 
 

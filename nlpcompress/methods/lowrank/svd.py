@@ -25,7 +25,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from nlpcompress.core.config import Config
+from nlpcompress.core.config import Config, refuse_several
 from nlpcompress.core.edits import LowRank, SvdConv
 from nlpcompress.core.method import Context, Method
 from nlpcompress.core.plan import Plan
@@ -73,9 +73,8 @@ class SvdConfig(Config):
 
     @model_validator(mode="after")
     def _one_way(self) -> "SvdConfig":
-        given = [name for name in ("keep", "energy", "rank") if getattr(self, name) is not None]
-        if len(given) > 1:
-            raise ValueError(f"{' and '.join(given)} are given; give one of them")
+        names = ("keep", "energy", "rank")
+        refuse_several([name for name in names if getattr(self, name) is not None])
         return self
 
 

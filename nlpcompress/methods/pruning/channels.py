@@ -31,7 +31,7 @@ from pydantic import Field, model_validator
 from torch import nn
 
 from nlpcompress.axes import Axes, Axis, find_axes
-from nlpcompress.core.config import Config
+from nlpcompress.core.config import Config, refuse_several
 from nlpcompress.core.method import Context, Method
 from nlpcompress.core.nearest import nearest
 from nlpcompress.core.plan import Plan
@@ -101,8 +101,7 @@ class ChannelsConfig(Config):
 
     @model_validator(mode="after")
     def _fits(self) -> "ChannelsConfig":
-        if len(self.shares) > 1:
-            raise ValueError(f"{' and '.join(self.shares)} are given; give one of them")
+        refuse_several(self.shares)
         if self.rounds > 1 and self.criterion != "taylor":
             raise ValueError(f"rounds go with the criterion taylor, not with {self.criterion}")
         return self
