@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from nlpcompress.scoring import evidence_rank
+from nlpcompress.scoring.evidence import _border, _free_energy
 
 
 def energies(matrix):
@@ -46,6 +47,16 @@ def test_what_drowns_in_noise_is_not_counted():
     matrix = left * sizes @ right.T + noise
     assert evidence_rank(energies(matrix), 60, 120) == 5
     assert evidence_rank(energies(left * sizes @ right.T + 1e-3 * noise), 60, 120) == 10
+
+
+@pytest.mark.parametrize("alpha", [1.0, 0.5, 0.1, 0.01])
+def test_the_border_is_where_keeping_a_direction_gains_nothing(alpha):
+    tau = 2.5129 * alpha**0.5
+    assert _border(alpha) == pytest.approx((1 + tau) * (1 + alpha / tau), rel=0.025)
+    assert _border(1.0) == pytest.approx((1 + 2.5129) * (1 + 1 / 2.5129), rel=1e-4)
+    below, above = (np.array([_border(alpha) * (1 + d)]) for d in (-1e-7, 1e-7))
+    ends = [_free_energy(x, alpha, _border(alpha)) for x in (below, above)]
+    assert ends[0] == pytest.approx(ends[1], abs=1e-5)
 
 
 @pytest.mark.parametrize("seed", range(3))
