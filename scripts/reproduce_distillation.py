@@ -135,7 +135,7 @@ def recipe(cell: Cell, teacher: Path, arguments: argparse.Namespace) -> dict[str
         if cell.way != "labels":
             stage["teacher"] = str(teacher)
         if "augmented" not in cell.way:
-            stage["cache_teacher"] = cell.way != "labels"
+            stage["cache_teacher"] = cell.way != "labels" and str(arguments.out / "answers")
         else:
             stage["augment"] = {
                 "copies": arguments.copies,

@@ -204,7 +204,7 @@ def _stage(stage: Values, where: str, *, cut_before: bool) -> Iterator[str]:
         yield from _also(other, f"{where}.also.{position}", trains=train is not None)
     methods = [name, *(other.get("method") for _, other in beside)]
     yield from _teacher(methods, stage.get("teacher"), where, cut_before=cut_before)
-    if stage.get("cache_teacher") is True:
+    if stage.get("cache_teacher"):
         yield from _answers(methods, f"{where}.cache_teacher")
 
 

@@ -86,10 +86,12 @@ class Job:
         """Where the model after `after` stages lies."""
         return self.workspace.part(self.description(after))
 
-    @property
-    def answers(self) -> Path:
-        """Where answers of teachers are stored."""
-        return self.workspace.out / PARTS / ANSWERS
+    def answers(self, position: int) -> Path | None:
+        """Where a stage's answers of teachers are stored; None where they are not."""
+        wanted = self.recipe.stages[position].cache_teacher
+        if not wanted:
+            return None
+        return Path(wanted) if isinstance(wanted, str) else self.workspace.out / PARTS / ANSWERS
 
     @property
     def scores(self) -> Path:

@@ -79,10 +79,11 @@ class StageConfig(MethodConfig):
         description="model id or folder to learn from, or a list of them, or their weights, as in "
         "{large: 2.0, small: 1.0}; by default the model as it was before the first cut",
     )
-    cache_teacher: bool = Field(
+    cache_teacher: bool | str = Field(
         False,
         description="store the teacher's answers to the training examples once, and the features "
-        "that are compared (in float16); steps read them",
+        "that are compared (in float16); steps read them. A folder in place of `true` keeps them "
+        "there, where other recipes find them",
     )
 
 

@@ -87,7 +87,7 @@ def _train(
         data_collator=job.data.train_collate,
         methods=methods,
         teacher=teacher_of(job, methods, position),
-        teacher_cache=job.answers if job.recipe.stages[position].cache_teacher else None,
+        teacher_cache=job.answers(position),
         score_cache=job.scores,
     )
     resumed = agreed(job.state, trainer.last_checkpoint())

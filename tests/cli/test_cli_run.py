@@ -113,6 +113,21 @@ def test_answers_of_the_teacher_are_stored_once_and_learnt_from(finished, tmp_pa
     assert all(torch.allclose(live[name], stored[name], atol=1e-4) for name in live)
 
 
+def test_recipes_share_the_answers_of_a_teacher_in_a_folder(finished, tmp_path):
+    written = []
+    for rate in ("0.001", "0.002"):
+        out = shutil.copytree(finished, tmp_path / rate)
+        stage = [
+            f"stages.2.cache_teacher={tmp_path}/shared",
+            f"stages.2.train.learning_rate={rate}",
+        ]
+        assert main(["run", "smoke/logits", f"out={out}", *stage, *QUICK]) == 0
+        assert not (out / ".stages" / "answers").exists()
+        (answers,) = (tmp_path / "shared").glob("*.safetensors")
+        written.append((answers.name, answers.stat().st_mtime_ns))
+    assert written[0] == written[1]
+
+
 def test_a_finished_run_is_skipped_and_a_changed_one_is_not(result, capsys):
     weights = (result / "model.safetensors").read_bytes()
     marks = {path: path.stat().st_mtime_ns for path in result.rglob("*") if path.is_file()}
