@@ -7,6 +7,7 @@ from nlpcompress.bench.environment import environment
 from nlpcompress.bench.latency import Timing, measure_latency
 from nlpcompress.bench.report import read_report, write_report
 from nlpcompress.bench.rows import Report, Row
+from nlpcompress.bench.traffic import energy_estimate
 
 __all__ = [
     "Bits",
@@ -15,6 +16,7 @@ __all__ = [
     "Timing",
     "density",
     "effective_bits",
+    "energy_estimate",
     "environment",
     "measure",
     "measure_latency",

@@ -1,6 +1,5 @@
 """The most activation elements that are alive at once, by liveness over a traced graph."""
 
-import math
 from dataclasses import dataclass, field
 
 import torch
@@ -8,8 +7,7 @@ from torch._ops import OpOverload
 from torch.export import ExportedProgram
 from torch.fx import Node
 
-SHARING = frozenset({"contiguous", "detach_", "dropout", "dropout_", "flatten", "reshape", "to"})
-"""Operations that PyTorch does not mark as views, but that cost no memory when a model is run."""
+from nlpcompress.bench.nodes import elements, is_view
 
 OVERWRITING = frozenset({"batch_norm", "layer_norm", "softmax"})
 """Operations, besides the element-wise ones, that can write each value where they read it."""
@@ -47,20 +45,20 @@ class Memory:
     def _shared(self, node: Node) -> Buffer | None:
         """The source's buffer when the node is a view of it."""
         sources = self._sources(node)
-        return sources[0] if sources and _is_view(node) else None
+        return sources[0] if sources and is_view(node) else None
 
     def _overwritten(self, node: Node) -> Buffer | None:
         """An input's buffer of the same size, when the node may write over it."""
         if not _overwrites(node):
             return None
-        size = _elements(node)
+        size = elements(node)
         free = (
             s for s in self._sources(node) if s.size == size and not self._needed(s, after=node)
         )
         return next(free, None)
 
     def _new(self, node: Node) -> Buffer:
-        buffer = Buffer(_elements(node))
+        buffer = Buffer(elements(node))
         self._live.append(buffer)
         return buffer
 
@@ -92,19 +90,6 @@ def peak_activations(program: ExportedProgram) -> int:
         if node.op == "call_function" or node.name in inputs:
             memory.run(node)
     return memory.peak
-
-
-def _elements(node: Node) -> int:
-    """Elements of a node's value; of several tensors together; 0 for what is no tensor."""
-    value = node.meta.get("val")
-    values = value if isinstance(value, (list, tuple)) else [value]
-    return sum(math.prod(v.shape) for v in values if isinstance(v, torch.Tensor))
-
-
-def _is_view(node: Node) -> bool:
-    if not isinstance(node.target, OpOverload):
-        return node.op == "call_function"  # an item of a tuple
-    return node.target.is_view or node.target.overloadpacket.__name__ in SHARING
 
 
 def _overwrites(node: Node) -> bool:

@@ -1,6 +1,6 @@
 """The numbers of a report as short texts, the same in Markdown and HTML."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from nlpcompress.bench.bits import ALL, Bits
@@ -21,11 +21,12 @@ class Column(NamedTuple):
 
 def table(report: Report) -> tuple[list[str], list[list[str]]]:
     """Titles and lines of the main table. A quantity that no row has makes no column."""
-    columns = [c for c in _columns(report.rows) if any(c.value(r) is not None for r in report.rows)]
-    lines = [
-        [row.name, *(_cell(column, column.value(row)) for column in columns)] for row in report.rows
-    ]
-    return ["model", *(column.title for column in columns)], lines
+    return _filled(_columns(report.rows), report.rows)
+
+
+def pass_table(report: Report) -> tuple[list[str], list[list[str]]]:
+    """Titles and lines of what one pass takes by its traced graph, for the rows that have it."""
+    return _filled(_of_a_pass(), [row for row in report.rows if row.bytes_moved is not None])
 
 
 def headlines(report: Report) -> list[str]:
@@ -100,9 +101,22 @@ def _columns(rows: Sequence[Row]) -> Iterator[Column]:
     yield Column("weights, MB", lambda row: row.size_bytes, _megabytes)
     yield Column("ONNX file, MB", lambda row: row.onnx_size_bytes, _megabytes)
     yield Column("MACs, millions", lambda row: row.macs, _millions)
-    yield Column("peak activations, millions", lambda row: row.peak_activations, _millions)
     for shape in shape_names(rows):
         yield Column(f"ms at {shape}", lambda row, s=shape: row.latency_ms.get(s), _timing)
+
+
+def _of_a_pass() -> Iterator[Column]:
+    yield Column("MACs, millions", lambda row: row.macs, _millions)
+    yield Column("peak activations, millions", lambda row: row.peak_activations, _millions)
+    yield Column("MB moved", lambda row: row.bytes_moved, _megabytes)
+    yield Column("energy, mJ (estimate)", lambda row: row.energy_mj_estimate, "{:.3g}".format)
+
+
+def _filled(columns: Iterable[Column], rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
+    """Of the columns, those that any row has a value for."""
+    shown = [c for c in columns if any(c.value(row) is not None for row in rows)]
+    lines = [[row.name, *(_cell(column, column.value(row)) for column in shown)] for row in rows]
+    return ["model", *(column.title for column in shown)], lines
 
 
 def _cell(column: Column, value: Any) -> str:

@@ -1,4 +1,4 @@
-"""What a model costs: parameters, bytes, multiply-accumulates, peak of live activations."""
+"""What a model costs: parameters, bytes, multiply-accumulates, live activations, bytes moved."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +9,7 @@ from nlpcompress.axes.export import export_graph
 from nlpcompress.bench.activations import peak_activations
 from nlpcompress.bench.ledger import bytes_on_disk, parameter_count, stored_bytes
 from nlpcompress.bench.macs import count_macs
+from nlpcompress.bench.traffic import bytes_moved
 
 
 def measure(
@@ -21,7 +22,9 @@ def measure(
       bytes of the weights a dense checkpoint holds (parameters and persistent buffers), shared ones
       once;
     - `macs`: multiply-accumulates of matrix products, convolutions and attention;
-    - `peak_activations`: the most activation elements alive at once, see `activations.py`.
+    - `peak_activations`: the most activation elements alive at once, see `activations.py`;
+    - `bytes_moved`: bytes that the operations read and write, quantized weights as the floats they
+      stand for, see `traffic.py`.
 
     The pass is traced on shapes alone: nothing is computed, no weight is moved or changed.
 
@@ -34,4 +37,5 @@ def measure(
         "size_bytes": stored_bytes(model) if folder is None else bytes_on_disk(folder),
         "macs": count_macs(program),
         "peak_activations": peak_activations(program),
+        "bytes_moved": bytes_moved(program),
     }

@@ -89,6 +89,7 @@ def _as_much_work(whole: Row, row: Row) -> bool:
 
 def _further_tables(report: Report) -> dict[str, Table]:
     tables = {
+        "One pass, operation by operation": cells.pass_table(report),
         "Bytes of the weights": cells.ledger_table(report),
         "Stages": cells.stage_table(report),
     }

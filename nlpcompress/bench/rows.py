@@ -1,4 +1,4 @@
-"""What a report holds. Every number is a measured one; what was not measured is None."""
+"""What a report holds. Numbers are measured or, where a name says so, estimates; else None."""
 
 from typing import Annotated, Any
 
@@ -25,6 +25,12 @@ class Row(Config):
     onnx_size_bytes: int | None = Field(None, ge=0, description="bytes of the ONNX file")
     macs: int | None = Field(None, ge=0, description="multiply-accumulates of one forward pass")
     peak_activations: int | None = Field(None, ge=0, description="elements alive at once, at most")
+    bytes_moved: int | None = Field(
+        None, ge=0, description="bytes its operations read and write, run one by one"
+    )
+    energy_mj_estimate: float | None = Field(
+        None, ge=0, description="millijoule of one pass, from `macs` and `bytes_moved`"
+    )
     latency_ms: dict[str, Timing] = Field({}, description="input shape → times of one pass")
     ledger: dict[str, int] = Field({}, description="part of the model → bytes of its weights")
 

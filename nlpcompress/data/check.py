@@ -63,10 +63,11 @@ def _check_keys(config: DataConfig, task: str) -> None:
             f"data.masking goes with model.task {' or '.join(MASKING_TASKS)}, not with {task}; "
             "leave it out"
         )
-    if task != IMAGES and config.randaugment is not None:
-        raise DataError(
-            f"data.randaugment goes with model.task {IMAGES}, not with {task}; leave it out"
-        )
+    for key in ("randaugment", "mixup"):
+        if task != IMAGES and getattr(config, key) is not None:
+            raise DataError(
+                f"data.{key} goes with model.task {IMAGES}, not with {task}; leave it out"
+            )
     if task == PRETRAINING and config.masking is not None and not config.masking.group:
         raise DataError(
             f"data.masking.group: false, but rows of {task} are pairs of segments; leave it out"

@@ -1,7 +1,7 @@
 """Rows into batches, by plain objects that pickle: DataLoader workers can use them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -42,6 +42,11 @@ class ImageCollate:
 
     processor: BaseImageProcessor | None
     change: Callable[[np.ndarray], np.ndarray] | None = None
+
+    @property
+    def unchanged(self) -> "ImageCollate":
+        """What makes batches of the pictures as they are."""
+        return replace(self, change=None)
 
     def __call__(self, rows: list[Row]) -> dict[str, torch.Tensor]:
         pictures = [_height_width_channels(row["pixel_values"]) for row in rows]

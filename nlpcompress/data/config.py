@@ -51,6 +51,16 @@ class RandAugmentConfig(Config):
     magnitude: float = Field(9, ge=0, le=30, description="their strength, of 30 (M)")
 
 
+class MixupConfig(Config):
+    """Training pictures mixed in pairs: `mixup: {alpha: 0.2}`."""
+
+    alpha: float = Field(
+        0.2,
+        gt=0,
+        description="their shares are drawn from Beta(alpha, alpha): small, mostly one of them",
+    )
+
+
 class DataConfig(Config):
     """One data set and how it is read.
 
@@ -111,4 +121,9 @@ class DataConfig(Config):
     )
     randaugment: RandAugmentConfig | None = Field(
         None, description="for image-classification: random changes of the pictures trained on"
+    )
+    mixup: MixupConfig | None = Field(
+        None,
+        description="for image-classification: pictures trained on are mixed in pairs, and their "
+        "labels",
     )

@@ -20,6 +20,7 @@ from nlpcompress.data.masking import (
     mask_rows,
     ordinary_tokens,
 )
+from nlpcompress.data.mixup import MixupCollate
 from nlpcompress.data.pretraining import PretrainingCollate
 from nlpcompress.data.randaugment import RandAugment
 from nlpcompress.data.sentence_order import COLUMNS as PAIR
@@ -37,7 +38,7 @@ from nlpcompress.data.table import (
     PRETRAINING,
     SENTENCE_ORDER,
 )
-from nlpcompress.data.task_data import TaskData
+from nlpcompress.data.task_data import Collate, TaskData
 from nlpcompress.data.tokenize import check_tokenizer, tokenize
 from nlpcompress.errors import DataError
 
@@ -212,9 +213,17 @@ def _images(config: DataConfig, processor: Processor, seed: int) -> TaskData:
         split.rename_columns({pixels: "pixel_values"}).with_format("numpy")
         for split in _selected(labelled, rows)
     )
-    change = None if config.randaugment is None else RandAugment(config.randaugment)
-    changing = None if change is None else ImageCollate(processor, change)
+    changing = _changing(config, processor, len(labels))
     return TaskData(IMAGES, labels, train, test, ImageCollate(processor), changing)
+
+
+def _changing(config: DataConfig, processor: Processor, classes: int) -> Collate | None:
+    """What changes training pictures by chance: each by itself, then two into one."""
+    if config.randaugment is None and config.mixup is None:
+        return None
+    change = None if config.randaugment is None else RandAugment(config.randaugment)
+    collate = ImageCollate(processor, change)
+    return collate if config.mixup is None else MixupCollate(collate, config.mixup, classes)
 
 
 def _class_numbers(source: Source, column: str, labels: tuple[str, ...]) -> list[np.ndarray]:

@@ -19,6 +19,7 @@ from nlpcompress.recipe.schema import RANDOM, ExportConfig
 from nlpcompress.recipe.train_keys import GROUP_BY_LENGTH, train_problems
 
 Values = Mapping[str, Any]
+CHANGES = ("randaugment", "mixup")
 COPIES = ("augment", "replace_tokens")
 """Keys of a stage that trains on copies of its texts."""
 STATIC_KEYS = ("per_channel", "calibration_samples")
@@ -121,6 +122,12 @@ def _for_the_task(recipe: Values) -> Iterator[str]:
             and _block(stage, "train").get(GROUP_BY_LENGTH)
         ):
             yield f"stages.{position}.train.{GROUP_BY_LENGTH}: {task} has no lengths; leave it out"
+        for key in CHANGES:
+            if _block(recipe, "data").get(key) is not None and stage.get("cache_teacher"):
+                yield (
+                    f"stages.{position}.cache_teacher: data.{key} changes pictures at random, and "
+                    "a teacher has no one answer to store; leave one of them out"
+                )
         for key in COPIES:
             if isinstance(stage.get(key), Mapping):
                 yield from _copies(stage, task, f"stages.{position}.{key}")

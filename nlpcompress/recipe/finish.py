@@ -10,6 +10,7 @@ from nlpcompress.bench import (
     Row,
     density,
     effective_bits,
+    energy_estimate,
     environment,
     measure,
     write_report,
@@ -21,7 +22,7 @@ from nlpcompress.io.card import folder_card
 from nlpcompress.io.load import load_model_folder
 from nlpcompress.recipe.artefacts import Artefact
 from nlpcompress.recipe.batches import bench_batches
-from nlpcompress.recipe.exporting import CODES, ONNX, export_part, run_export
+from nlpcompress.recipe.exporting import CODES, FLOAT, ONNX, export_part, run_export
 from nlpcompress.recipe.job import Job
 from nlpcompress.recipe.load import RESOLVED
 from nlpcompress.recipe.measuring import latencies, quality
@@ -85,7 +86,9 @@ def _report(job: Job) -> Report:
                 metrics=metrics[row.name],
                 latency_ms=times[row.name],
                 onnx_size_bytes=_size(row.onnx),
-                **costs[row.folder] | _bits_in_file(row, costs[row.folder]),
+                **costs[row.folder]
+                | _traffic(row, costs[row.folder])
+                | _bits_in_file(row, costs[row.folder]),
             )
             for row in rows
         ),
@@ -115,8 +118,14 @@ def _costs(job: Job, folder: Path) -> dict[str, Any]:
     *_, batch = bench_batches(job.data, job.recipe.bench)
     model = load_model_folder(folder)
     costs = measure(model, batch, folder)
-    counted = {name: costs[name] for name in ("parameters", "size_bytes", "macs")}
-    return {**counted, "density": density(model), "bits": effective_bits(model)}
+    return {**costs, "density": density(model), "bits": effective_bits(model)}
+
+
+def _traffic(row: Artefact, costs: dict[str, Any]) -> dict[str, Any]:
+    """What a pass moves and takes where weights are floats; of codes the graph knows nothing."""
+    if costs["bits"] or (row.onnx is not None and row.onnx.name != FLOAT):
+        return {"bytes_moved": None}
+    return {"energy_mj_estimate": energy_estimate(costs["macs"], costs["bytes_moved"])}
 
 
 def _bits_in_file(row: Artefact, costs: dict[str, Any]) -> dict[str, Any]:

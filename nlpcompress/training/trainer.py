@@ -13,6 +13,7 @@ from transformers.trainer_utils import TrainOutput
 
 from nlpcompress.core.method import Gates, Method, Objective, Step
 from nlpcompress.core.plan import Plan, plan_from_json
+from nlpcompress.data.mixup import SOFT_LABELS
 from nlpcompress.errors import DataError
 from nlpcompress.models.inputs import accepts, input_names
 from nlpcompress.models.zeros import weights_with_zeros
@@ -41,6 +42,7 @@ from nlpcompress.training.plain_forward import restore_forward
 from nlpcompress.training.rounds import RoundFolders, TrainingRounds, method_of_rounds
 from nlpcompress.training.safe_checkpoints import SafeCheckpointTrainer
 from nlpcompress.training.shares import KEY, add_shares, shared
+from nlpcompress.training.soft_labels import of_soft_labels
 from nlpcompress.training.teacher import prepare_teacher, require_teacher, teacher_runner
 from nlpcompress.training.teacher_answers import require_answers, store_answers
 
@@ -300,6 +302,8 @@ class CompressionTrainer(SafeCheckpointTrainer):
         own = self._student_inputs(inputs)
         if self._labelled(inputs):
             loss, outputs = super().compute_loss(model, own, True, num_items)
+            smoothing = self.args.label_smoothing_factor
+            loss = of_soft_labels(loss, outputs, inputs, smoothing=smoothing)
         else:
             outputs = model(**own)
             loss = torch.zeros((), device=self.args.device)
@@ -344,18 +348,20 @@ class CompressionTrainer(SafeCheckpointTrainer):
         return {name: loss if name == TASK else loss / steps for name, loss in losses.items()}
 
     def _student_inputs(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """A copy of the batch, without what the teacher reads and the student does not."""
-        if self.teacher is None:
-            return dict(inputs)
-        return {k: v for k, v in inputs.items() if k not in self._for_teacher_only}
+        """A copy of the batch, without what only the teacher or the loss reads."""
+        left_out = self._for_teacher_only | {SOFT_LABELS}
+        return {name: value for name, value in inputs.items() if name not in left_out}
 
     @cached_property
     def _for_teacher_only(self) -> frozenset[str]:
+        if self.teacher is None:
+            return frozenset()
         return frozenset(n for n in input_names(self.teacher) if not accepts(self.model, n))
 
     def _student_collate(self, examples: list[Any]) -> dict[str, Any]:
-        collate = self._get_collator_with_removed_columns(self.data_collator)
-        return self._student_inputs(collate(examples))
+        """What methods look at: examples as they are, where training changes them at random."""
+        collate = getattr(self.data_collator, "unchanged", self.data_collator)
+        return self._student_inputs(self._get_collator_with_removed_columns(collate)(examples))
 
     def _set_signature_columns_if_needed(self) -> None:
         """Keep the teacher's columns too: token types, for a DistilBERT student of a BERT."""

@@ -273,3 +273,11 @@ def test_what_is_no_mapping_does_not_hide_the_rest():
     assert "model: " in text
     assert "data: " in text
     assert "stages: " in text
+
+
+@pytest.mark.parametrize("change", ["randaugment", "mixup"])
+def test_a_teacher_has_no_one_answer_to_pictures_that_change(change):
+    values = _with(f"data.{change}", {})
+    values["stages"][2]["cache_teacher"] = True
+    with pytest.raises(ConfigError, match=f"stages.2.cache_teacher: data.{change} changes pict"):
+        parse_recipe(values)
