@@ -19,6 +19,7 @@ VERBS = {
     "axes": "list a model's axes: what can be cut, and why the rest cannot",
     "export": "write the model in a folder as checked ONNX files, or for compressed-tensors",
     "evaluate": "measure the models in a result folder on the test set",
+    "scan": "say how far each axis of a result can be cut before its quality falls",
     "bench": "time the models in a result folder",
     "report": "write report.md and report.html again from report.json, and print the table",
     "push": "push a result folder to a model hub",

@@ -72,10 +72,15 @@ def torch_predictor(model: nn.Module) -> Predict:
         device = next(model.parameters()).device
         with eval_mode(model), torch.no_grad():
             outputs = model(**{name: tensor.to(device) for name, tensor in batch.items()})
-        tokens, order = token_logits(outputs), order_logits(outputs)
-        return _array(tokens) if order is None else {TOKENS: _array(tokens), ORDER: _array(order)}
+        return answers_of(outputs)
 
     return predict
+
+
+def answers_of(outputs: Any) -> Answers:
+    """A model's output as a prediction: what `evaluate` reads."""
+    tokens, order = token_logits(outputs), order_logits(outputs)
+    return _array(tokens) if order is None else {TOKENS: _array(tokens), ORDER: _array(order)}
 
 
 def compute_metrics_for(names: Sequence[str]) -> Callable[..., dict[str, float]]:

@@ -1,5 +1,6 @@
 """A whole smoke run, and every verb on the folder it leaves."""
 
+import copy
 import json
 import os
 import shutil
@@ -12,12 +13,20 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
+from nlpcompress.axes import find_axes
 from nlpcompress.cli.main import main
+from nlpcompress.core.plan import plan_from_json
+from nlpcompress.evaluation.evaluate import evaluate, torch_predictor
 from nlpcompress.export import count_integer_products
+from nlpcompress.io.load import load_model_folder
 from nlpcompress.methods.table import make_method
+from nlpcompress.models.examples import example_inputs
 from nlpcompress.recipe.result import open_result
+from nlpcompress.recipe.scan import scan
 from nlpcompress.recipe.shipped import CHECKOUT, shipped_recipes
 from nlpcompress.recipe.stage import teacher_of
+from nlpcompress.scoring import taylor_scores
+from nlpcompress.surgery import apply_plan
 
 QUICK = ["export.onnx=false", "export.quantize=none"]
 ROWS = ["teacher", "teacher-int8", "compressed", "compressed-int8"]
@@ -162,6 +171,48 @@ def test_bench_times_every_row(result, capsys):
     found = json.loads(capsys.readouterr().out)
     assert list(found["latency_ms"]) == ROWS
     assert all(list(shapes) == ["1x16"] for shapes in found["latency_ms"].values())
+
+
+def test_scan_says_what_each_cut_alone_would_cost(result, capsys):
+    """The very quality of a model that is really cut, by the scores of that axis alone."""
+    assert main(["scan", str(result), "--keep", "0.5", "0.25", "--samples", "100"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["samples"] == 100 and set(printed["whole"]) == {"accuracy"}
+    assert all(set(axis["keep"]) == {"0.5", "0.25"} for axis in printed["axes"].values())
+    job, model = open_result(result), unsure(load_model_folder(result))
+    rows, inputs = job.data.train.select(range(100)), example_inputs(model)
+
+    def accuracy(model):
+        predict = torch_predictor(model)
+        return evaluate(predict, rows, job.data.collate, metrics=["accuracy"])["accuracy"]
+
+    found = scan(job, model, shares=[0.5], samples=100)
+    assert found.whole == {"accuracy": accuracy(model)}
+    assert {name.rpartition(".")[2] for name in found.cuts} >= {"heads", "neurons"}
+    axes, batch = find_axes(model, inputs), job.data.collate(list(rows))
+    seen = set()
+    for name, quality in found.cuts.items():
+        (scores,) = taylor_scores(model, [axes[name]], [batch]).values()
+        kept = scores.topk(found.sizes[name] // 2).indices.sort().values.tolist()
+        plan = plan_from_json([{"op": "keep", "axis": name, "indices": kept}])
+        cut = apply_plan(copy.deepcopy(model), plan, inputs)
+        assert quality == {0.5: {"accuracy": accuracy(cut)}}, name
+        seen.add(quality[0.5]["accuracy"])
+    assert len(seen) > 1
+
+
+def unsure(model):
+    """The same with noise on its weights, so that a cut changes some answers."""
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(torch.randn_like(weight), alpha=0.3)
+    return model
+
+
+def test_a_scan_of_nothing_is_told(result, capsys):
+    assert main(["scan", str(result), "--keep", "1.5"]) == 2
+    assert "between 0 and 1, such as 0.5, got [1.5]" in capsys.readouterr().err
 
 
 def test_export_again(result, capsys):
