@@ -20,6 +20,7 @@ PUBLIC = Registry(
         "Budget": "nlpcompress.core.budget:Budget",
         "find_axes": "nlpcompress.axes:find_axes",
         "apply_plan": "nlpcompress.surgery:apply_plan",
+        "fit_tokenizer": "nlpcompress.models.tokenizers:fit_tokenizer",
         "taylor_scores": "nlpcompress.scoring:taylor_scores",
         "magnitude_scores": "nlpcompress.scoring:magnitude_scores",
         "make_method": "nlpcompress.methods:make_method",

@@ -49,7 +49,7 @@ def _onnx(args: argparse.Namespace) -> Path:
         wanted.append(f"export.quantize={args.quantize}")
     job = open_result(args.folder, [*wanted, *args.overrides])
     folder = job.workspace.out / ONNX
-    export_model(job, job.workspace.out, folder, gate=True)
+    export_model(job, job.workspace.out, folder, after=job.last, gate=True)
     return folder
 
 

@@ -46,6 +46,21 @@ class KeepLayers(Config):
     _ascending = field_validator("layers")(_strictly_ascending)
 
 
+class KeepVocabulary(Config):
+    """Keep these tokens and drop the others: the table of tokens, and a head that tells them.
+
+    `{"op": "keep_vocabulary", "tokens": [0, 2, 5]}` leaves three tokens, which are 0, 1 and 2 from
+    then on; the tokenizer has to follow, see `fit_tokenizer`.
+    """
+
+    op: Literal["keep_vocabulary"] = "keep_vocabulary"
+    tokens: Indices = Field(
+        description="ids to keep, ascending, counted in the model at this point of the plan"
+    )
+
+    _ascending = field_validator("tokens")(_strictly_ascending)
+
+
 class ShareLayers(Config):
     """These layers have one set of weights: all of them, or those of their attention or FFN.
 
@@ -189,6 +204,7 @@ class Mask(Config):
 Edit = (
     Keep
     | KeepLayers
+    | KeepVocabulary
     | ShareLayers
     | FactorEmbedding
     | LowRank
@@ -202,6 +218,7 @@ Edit = (
 EDITS: dict[str, type[Edit]] = {
     "keep": Keep,
     "keep_layers": KeepLayers,
+    "keep_vocabulary": KeepVocabulary,
     "share_layers": ShareLayers,
     "factor_embedding": FactorEmbedding,
     "low_rank": LowRank,

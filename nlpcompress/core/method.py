@@ -26,7 +26,8 @@ class Context:
     `batches()` starts a fresh pass over collated training batches, labels included;
     `example_inputs` is one small batch without labels, good for one forward pass. With
     `sizes_only` how much goes is asked for, and not what: costly scores may be all alike. `cache`
-    is a folder where costly scores may be stored, under a hash of all that they come from.
+    is a folder where costly scores may be stored, under a hash of all that they come from;
+    `processor` is the tokenizer or image processor that the batches were made with, if it is known.
     """
 
     example_inputs: Batch
@@ -35,6 +36,7 @@ class Context:
     seed: int = 0
     sizes_only: bool = False
     cache: Path | None = None
+    processor: Any = None
 
 
 @dataclass
@@ -144,14 +146,16 @@ class Method:
     """A way to compress: a subclass overrides the verbs it needs. None changes the model's shape.
 
     A method is built from its `Config`, kept unchanged as `config`. `cuts` says that its plan makes
-    the model smaller or sparser; what it needs is checked before any work: `looks_inside` means the
-    teacher itself, as it runs, and not only its answers; `looked_at` says at what.
+    the model smaller or sparser, `renumbers` that tokens have other ids then. What it needs is
+    checked before any work: `looks_inside` means the teacher itself, as it runs, and not only its
+    answers; `looked_at` says at what.
     """
 
     name: ClassVar[str]
     Config: ClassVar[type[Config]]
     cuts: ClassVar[bool] = False
     quantizes: ClassVar[bool] = False
+    renumbers: ClassVar[bool] = False
     needs_teacher: ClassVar[bool] = False
     looks_inside: ClassVar[bool] = False
     needs_batches: ClassVar[bool] = False

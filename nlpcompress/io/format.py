@@ -1,6 +1,7 @@
 """The file nlpcompress.json: what was done to a model, and which files the folder consists of."""
 
 import json
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from nlpcompress.errors import FormatError, PlanError
 
 FORMAT_VERSION = 1
 FILE_NAME = "nlpcompress.json"
+NUMBERS = re.compile(r"\[\n\s+(\d+(?:,\n\s+\d+)*)\n\s+\]")
+"""A list of whole numbers, one a line; text in JSON has no line breaks of its own."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,13 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
         "lineage": manifest.lineage,
         "files": sorted({*manifest.files, FILE_NAME}),
     }
-    (folder / FILE_NAME).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    (folder / FILE_NAME).write_text(_text(values), encoding="utf-8")
+
+
+def _text(values: Any) -> str:
+    """Indented JSON, with lists of whole numbers on one line: a vocabulary is thousands."""
+    text = json.dumps(values, indent=2) + "\n"
+    return NUMBERS.sub(lambda found: f"[{' '.join(found[1].split())}]", text)
 
 
 def read_manifest(folder: Path) -> Manifest:

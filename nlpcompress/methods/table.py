@@ -19,6 +19,7 @@ METHODS = Registry(
         "head_importance": "nlpcompress.methods.pruning.head_importance:HeadImportance",
         "hessian_mixed": "nlpcompress.methods.quantization.hessian_mixed:HessianMixed",
         "keep_layers": "nlpcompress.methods.pruning.keep_layers:DropLayers",
+        "keep_vocabulary": "nlpcompress.methods.pruning.keep_vocabulary:DropTokens",
         "layerwise": "nlpcompress.methods.distillation.layerwise:LayerwiseDistillation",
         "logits": "nlpcompress.methods.distillation.logits:LogitsDistillation",
         "lottery_ticket": "nlpcompress.methods.pruning.lottery_ticket:LotteryTicket",

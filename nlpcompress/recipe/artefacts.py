@@ -12,11 +12,15 @@ from nlpcompress.recipe.exporting import CODES, FLOAT, INT8, STATIC
 
 @dataclass(frozen=True)
 class Artefact:
-    """A row: the folder of the weights, and the ONNX file that is measured (None: torch is)."""
+    """A row: the folder of the weights, and the ONNX file that is measured (None: torch is).
+
+    `after` is the number of stages behind it, which says how it reads the data.
+    """
 
     name: str
     folder: Path
     onnx: Path | None
+    after: int
 
     def load(self) -> Predict:
         """This very file, ready to predict, on one thread in ONNX Runtime."""
@@ -25,10 +29,10 @@ class Artefact:
         return torch_predictor(load_model_folder(self.folder))
 
 
-def artefacts(name: str, folder: Path, onnx: Path | None) -> Iterator[Artefact]:
+def artefacts(name: str, folder: Path, onnx: Path | None, after: int) -> Iterator[Artefact]:
     """The rows of one model: `name`, and `name-int8`, `name-static-int8`, `name-codes`."""
     exported = onnx is not None and (onnx / FLOAT).is_file()
-    yield Artefact(name, folder, onnx / FLOAT if exported else None)
+    yield Artefact(name, folder, onnx / FLOAT if exported else None, after)
     for ending, file in (("int8", INT8), ("static-int8", STATIC), ("codes", CODES)):
         if onnx is not None and (onnx / file).is_file():
-            yield Artefact(f"{name}-{ending}", folder, onnx / file)
+            yield Artefact(f"{name}-{ending}", folder, onnx / file, after)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import datasets
 
@@ -29,14 +30,14 @@ def training_rows(job: Job, position: int) -> datasets.Dataset:
     if stage.augment is not None:
         rewrite = _words_that_fit(job, stage.augment, f"stages.{position}.augment.masked_lm")
     elif stage.replace_tokens is not None:
-        rewrite = _other_tokens(job, stage.replace_tokens)
+        rewrite = _other_tokens(job, stage.replace_tokens, job.processor(position))
     else:
-        return job.data.train
+        return job.data(position).train
     read = partial(
         load_data,
         recipe.data,
         task=recipe.model.task,
-        processor=job.processor,
+        processor=job.processor(position),
         seed=recipe.seed,
         rewrite=rewrite,
     )
@@ -55,8 +56,8 @@ def _words_that_fit(job: Job, config: AugmentConfig, where: str) -> Rewrite:
     return with_copies
 
 
-def _other_tokens(job: Job, config: ReplaceConfig) -> Rewrite:
-    mask = getattr(job.processor, "mask_token", None)
+def _other_tokens(job: Job, config: ReplaceConfig, tokenizer: Any) -> Rewrite:
+    mask = getattr(tokenizer, "mask_token", None)
 
     def with_copies(rows: datasets.Dataset, columns: tuple[str, ...]) -> datasets.Dataset:
         seed = job.recipe.seed

@@ -37,6 +37,7 @@ def meaning_problems(recipe: Values) -> list[str]:
         *_stages(recipe.get("stages")),
         *_for_the_task(recipe),
         *_for_pretraining(recipe),
+        *_after_renumbering(recipe),
     ]
 
 
@@ -166,6 +167,33 @@ def _of_one_head(name: object, where: str) -> Iterator[str]:
             f"{where}: {name} reads the answers of one head, and {PRETRAINING} has two; use the "
             "task masked-lm or sentence-order in a recipe of its own"
         )
+
+
+def _after_renumbering(recipe: Values) -> Iterator[str]:
+    """A teacher of other tokens than the student's is heard beforehand, and by its answers only."""
+    before, task = None, _block(recipe, "model").get("task")
+    for position, stage in _mappings(recipe.get("stages")):
+        others = (other.get("method") for _, other in _mappings(stage.get("also")))
+        known = [METHODS.load(name) for name in (stage.get("method"), *others) if name in METHODS]
+        learning = [method.name for method in known if method.needs_teacher]
+        where = f"stages.{position}"
+        if before and learning and not stage.get("cache_teacher"):
+            yield (
+                f"{where}.cache_teacher: required: after {before} the teacher has other tokens "
+                "than the student, so it answers beforehand; write cache_teacher: true"
+            )
+        if before and any(method.looks_inside for method in known):
+            yield (
+                f"{where}: after {before} teacher and student have no tokens to compare; learn "
+                "from answers alone with logits, or do this before"
+            )
+        for key in COPIES if before and learning else ():
+            if stage.get(key) is not None:
+                yield f"{where}.{key}: the teacher has no answers to copies after {before}"
+        for method in known:
+            if method.renumbers and task in TASKS and task not in LABELLED_TEXT_TASKS:
+                yield f"{where}.method: {method.name} goes with {' and '.join(LABELLED_TEXT_TASKS)}"
+        before = next((method.name for method in known if method.renumbers), before)
 
 
 def _copies(stage: Values, task: object, where: str) -> Iterator[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from transformers import PreTrainedModel
 
 from nlpcompress.core.whole import write_whole
+from nlpcompress.data.task_data import TaskData
 from nlpcompress.evaluation.evaluate import evaluate
 from nlpcompress.evaluation.metrics import greater_is_better
 from nlpcompress.export import (
@@ -57,30 +58,32 @@ def run_export(job: Job, after: int, *, gate: bool) -> Path:
     if part.record is None:
         begin = time.perf_counter()
         shutil.rmtree(folder, ignore_errors=True)
-        export_model(job, job.model_folder(after), folder, gate=gate)
+        export_model(job, job.model_folder(after), folder, after=after, gate=gate)
         seconds = time.perf_counter() - begin
         part.finish({"seconds": round(seconds, 3)})
         logger.info("exported the model after %d stages in %s", after, duration(seconds))
     return folder
 
 
-def export_model(job: Job, source: Path, folder: Path, *, gate: bool) -> None:
+def export_model(job: Job, source: Path, folder: Path, *, after: int, gate: bool) -> None:
     """Write the ONNX files of the model in `source`, parity.json, config and processor.
 
+    It is the model after `after` stages, which says how it reads the data.
     `gate` says whether this is the result, for which `export.max_metric_drop` is judged and whose
     codes are written. Where inputs of layers are rounded, differences are reported, not judged.
     Raises `ParityError` when an exported model does not say what its source says.
     """
-    model = load_model_folder(source)
-    path = export_onnx(model, folder / FLOAT, first_batch(job.data))
+    model, data = load_model_folder(source), job.data(after)
+    path = export_onnx(model, folder / FLOAT, first_batch(data))
     tolerance = None if rounds_inputs(model) else FLOAT_TOLERANCE
-    parities = {FLOAT: check_parity(model, OnnxModel(path), _rows(job), tolerance=tolerance)}
+    rows = _rows(job, data)
+    parities = {FLOAT: check_parity(model, OnnxModel(path), rows, tolerance=tolerance)}
     quantize = job.recipe.export.quantize
     if quantize.endswith("int8") or (quantize == "codes" and gate):
-        small, tolerance = _small(job, model, path, tolerance)
-        gates = _gates(job, path, small) if gate else ()
+        small, tolerance = _small(job, data, model, path, tolerance)
+        gates = _gates(job, data, path, small) if gate else ()
         parities[small.name] = check_parity(
-            model, OnnxModel(small), _rows(job), tolerance=tolerance, gates=gates
+            model, OnnxModel(small), rows, tolerance=tolerance, gates=gates
         )
     _log(parities)
     write_parity(folder / "parity.json", parities)
@@ -88,7 +91,7 @@ def export_model(job: Job, source: Path, folder: Path, *, gate: bool) -> None:
 
 
 def _small(
-    job: Job, model: PreTrainedModel, path: Path, tolerance: float | None
+    job: Job, data: TaskData, model: PreTrainedModel, path: Path, tolerance: float | None
 ) -> tuple[Path, float | None]:
     """The smaller file beside `path`, and how far it may be from torch."""
     export = job.recipe.export
@@ -96,10 +99,10 @@ def _small(
         return quantize_dynamic(path, path.with_name(INT8)), None
     if export.quantize == "static-int8":
         config = StaticInt8(per_channel=export.per_channel)
-        examples = train_batches(job.data, job.recipe, limit=export.calibration_samples)
+        examples = train_batches(data, job.recipe, limit=export.calibration_samples)
         return quantize_static(path, path.with_name(STATIC), examples, config=config), None
     codes = path.with_name(CODES)
-    return export_onnx(model, codes, first_batch(job.data), weights="codes"), tolerance
+    return export_onnx(model, codes, first_batch(data), weights="codes"), tolerance
 
 
 def export_packed(source: Path) -> Path:
@@ -113,12 +116,12 @@ def export_packed(source: Path) -> Path:
     )
 
 
-def _rows(job: Job) -> list[Batch]:
+def _rows(job: Job, data: TaskData) -> list[Batch]:
     size = job.recipe.evaluate.batch_size
-    return list(test_batches(job.data, batch_size=size, limit=PARITY_ROWS))
+    return list(test_batches(data, batch_size=size, limit=PARITY_ROWS))
 
 
-def _gates(job: Job, path: Path, small: Path) -> tuple[MetricGate, ...]:
+def _gates(job: Job, data: TaskData, path: Path, small: Path) -> tuple[MetricGate, ...]:
     """The first metric, of the float and of the int8 file, on the whole test set."""
     bound, metric = job.recipe.export.max_metric_drop, job.recipe.evaluate.metrics[0]
     if bound is None:
@@ -126,8 +129,8 @@ def _gates(job: Job, path: Path, small: Path) -> tuple[MetricGate, ...]:
     reference, candidate = (
         evaluate(
             OnnxModel(file),
-            job.data.test,
-            job.data.collate,
+            data.test,
+            data.collate,
             metrics=[metric],
             batch_size=job.recipe.evaluate.batch_size,
         )[metric]

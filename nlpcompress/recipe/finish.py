@@ -94,7 +94,7 @@ def _report(job: Job) -> Report:
         ),
         environment=environment(),
         recipe_hash=recipe_hash(job),
-        samples=len(job.data.test),
+        samples=len(job.data(job.last).test),
         stages=(*_stages(job), *_exports(job), *seconds.notes),
     )
 
@@ -115,7 +115,7 @@ class Stopwatch:
 
 def _costs(job: Job, folder: Path) -> dict[str, Any]:
     """A saved model's size, density and bits, and what one pass of the last shape costs."""
-    *_, batch = bench_batches(job.data, job.recipe.bench)
+    *_, batch = bench_batches(job.data(job.last), job.recipe.bench)
     model = load_model_folder(folder)
     costs = measure(model, batch, folder)
     return {**costs, "density": density(model), "bits": effective_bits(model)}

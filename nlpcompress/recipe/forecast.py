@@ -4,10 +4,10 @@ import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 import torch
 import transformers
-from torch import Tensor
 from transformers import PreTrainedModel
 
 from nlpcompress.bench.cost import measure
@@ -18,6 +18,7 @@ from nlpcompress.core.edits import (
     FoldNorms,
     Keep,
     KeepLayers,
+    KeepVocabulary,
     LowRank,
     Quantize,
     ShareLayers,
@@ -30,9 +31,12 @@ from nlpcompress.data.task_data import TaskData
 from nlpcompress.methods.table import make_method
 from nlpcompress.models.albert import as_albert
 from nlpcompress.models.examples import example_inputs
+from nlpcompress.models.tokenizers import fit_tokenizer
+from nlpcompress.recipe.roles import renumbers
 from nlpcompress.recipe.schema import Recipe, StageConfig
 from nlpcompress.recipe.source import recipe_data, skeleton, start_processor
 from nlpcompress.surgery.apply import apply_plan
+from nlpcompress.training.context import Batches
 
 logger = logging.getLogger(__name__)
 EXAMPLES = 8
@@ -63,9 +67,12 @@ def forecast(recipe: Recipe) -> list[Forecast]:
     rows = f"{len(data.train)} training rows, {len(data.test)} test rows, {len(data.labels)} labels"
     found = [Forecast("start", (recipe.model.id, rows), _cost(model))]
     for position, stage in enumerate(recipe.stages):
-        plan = _cut(model, stage, data, seed=recipe.seed)
+        plan = _cut(model, stage, data, processor, seed=recipe.seed)
         title = f"stage {position + 1} {stage.method}"
         found.append(Forecast(title, tuple(_actions(stage, plan, data)), _cost(model)))
+        if renumbers(stage.method):
+            processor = fit_tokenizer(processor, plan)
+            data = recipe_data(recipe, processor)
     if recipe.save_as == "albert":
         found.append(Forecast("save_as albert", (), _cost(as_albert(model))))
     return found
@@ -75,16 +82,16 @@ def _cost(model: PreTrainedModel) -> Mapping[str, int]:
     return measure(model, example_inputs(model))
 
 
-def _cut(model: PreTrainedModel, stage: StageConfig, data: TaskData, *, seed: int) -> Plan:
-    batch = data.collate(list(data.train.select(range(min(EXAMPLES, len(data.train))))))
-
-    def batches() -> Iterator[Mapping[str, Tensor]]:
-        yield batch
-
+def _cut(
+    model: PreTrainedModel, stage: StageConfig, data: TaskData, processor: Any, *, seed: int
+) -> Plan:
+    """Few examples stand for all, unless it is them that a method decides by."""
+    count = len(data.train) if renumbers(stage.method) else min(EXAMPLES, len(data.train))
+    batches = Batches(data.train.select(range(count)), data.collate, size=EXAMPLES, seed=seed)
     examples = example_inputs(model)
     torch.manual_seed(seed)
     method = make_method(stage.method, stage.config)
-    ctx = Context(examples, batches, None, seed, sizes_only=True)
+    ctx = Context(examples, batches, None, seed, sizes_only=True, processor=processor)
     if stage.train is not None:
         _close_gates(method, model, ctx)
     plan = method.plan(model, ctx)
@@ -124,6 +131,8 @@ def _cut_line(edit: Edit) -> str:
         return f"keep {edit.axis}: {len(edit.indices)} stay"
     if isinstance(edit, KeepLayers):
         return f"keep_layers layers: {len(edit.layers)} stay"
+    if isinstance(edit, KeepVocabulary):
+        return f"keep_vocabulary tokens: {len(edit.tokens)} stay"
     if isinstance(edit, ShareLayers):
         part = "" if edit.part == "all" else f"the {edit.part} of "
         return f"share_layers: {part}layers {', '.join(map(str, edit.layers))}"

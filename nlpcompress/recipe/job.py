@@ -13,8 +13,9 @@ from transformers import PreTrainedModel
 import nlpcompress
 from nlpcompress.data.task_data import TaskData
 from nlpcompress.io.load import load_model_folder
+from nlpcompress.models.load import load_processor
 from nlpcompress.recipe.fingerprint import file_hashes
-from nlpcompress.recipe.roles import first_cut
+from nlpcompress.recipe.roles import first_cut, renumbers
 from nlpcompress.recipe.schema import Recipe
 from nlpcompress.recipe.source import recipe_data, start_processor
 from nlpcompress.recipe.workspace import PARTS, Part, Workspace
@@ -34,15 +35,42 @@ class Job:
     workspace: Workspace
     state: PartialState
 
-    @cached_property
-    def processor(self) -> Any:
-        """Tokenizer or image processor, the same for all models of the recipe."""
-        return start_processor(self.recipe.model)
+    def processor(self, after: int) -> Any:
+        """Tokenizer or image processor of the model after `after` stages, which must be done.
+
+        It is the start's, and another one after each stage that renumbers tokens.
+        """
+        place = self._renumbered(after)
+        if place not in self._processors:
+            self._processors[place] = self._read_processor(place)
+        return self._processors[place]
+
+    def data(self, after: int) -> TaskData:
+        """Both splits, as the model after `after` stages reads them. Raises as `recipe_data`."""
+        place = self._renumbered(after)
+        if place not in self._data:
+            self._data[place] = recipe_data(self.recipe, self.processor(place))
+        return self._data[place]
 
     @cached_property
-    def data(self) -> TaskData:
-        """Both splits. Raises as `recipe_data` does."""
-        return recipe_data(self.recipe, self.processor)
+    def _processors(self) -> dict[int, Any]:
+        return {}
+
+    @cached_property
+    def _data(self) -> dict[int, TaskData]:
+        return {}
+
+    def _renumbered(self, after: int) -> int:
+        """After how many stages, `after` at most, tokens last got new ids; 0 if they never did."""
+        stages = enumerate(self.recipe.stages[:after], start=1)
+        return max((number for number, stage in stages if renumbers(stage.method)), default=0)
+
+    def _read_processor(self, place: int) -> Any:
+        if place == 0:
+            return start_processor(self.recipe.model)
+        folder = self.model_folder(place)
+        kept = folder if folder.is_dir() else self.workspace.out
+        return load_processor(str(kept), task=self.recipe.model.task)
 
     @property
     def last(self) -> int:

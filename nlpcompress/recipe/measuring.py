@@ -19,26 +19,29 @@ logger = logging.getLogger(__name__)
 
 def quality(job: Job, artefact: Artefact) -> dict[str, float]:
     """The recipe's metrics of one artefact on the whole test set."""
-    settings = job.recipe.evaluate
-    with _counted(artefact.load(), len(job.data.test), artefact.name) as predict:
+    settings, data = job.recipe.evaluate, job.data(artefact.after)
+    with _counted(artefact.load(), len(data.test), artefact.name) as predict:
         values = evaluate(
             predict,
-            job.data.test,
-            job.data.collate,
+            data.test,
+            data.collate,
             metrics=settings.metrics,
             batch_size=settings.batch_size,
         )
     metrics = {name: values[name] for name in settings.metrics}
     shown = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
-    logger.info("%s: %s on %d rows", artefact.name, shown, len(job.data.test))
+    logger.info("%s: %s on %d rows", artefact.name, shown, len(data.test))
     return metrics
 
 
 def latencies(job: Job, rows: Sequence[Artefact]) -> dict[str, dict[str, Timing]]:
-    """Row → shape → times. All rows take turns, so that a busy machine is unfair to none."""
+    """Row → shape → times. All rows take turns, so that a busy machine is unfair to none.
+
+    Batches are the result's: its tokens have ids that every model before it has, too.
+    """
     predictors = {row.name: row.load() for row in rows}
     found: dict[str, dict[str, Timing]] = {row.name: {} for row in rows}
-    for batch in bench_batches(job.data, job.recipe.bench):
+    for batch in bench_batches(job.data(job.last), job.recipe.bench):
         shape = shape_name(batch)
         for name, timing in measure_latency(
             predictors, batch, rounds=job.recipe.bench.rounds

@@ -15,6 +15,11 @@ def quantizes(method: str) -> bool:
     return bool(METHODS.load(method).quantizes)
 
 
+def renumbers(method: str) -> bool:
+    """Whether tokens have other ids after a method."""
+    return bool(METHODS.load(method).renumbers)
+
+
 def first_cut(methods: Sequence[str], before: int) -> int | None:
     """The first stage in front of stage `before` that cuts; None when none does.
 

@@ -73,11 +73,11 @@ def _preflight(job: Job) -> None:
         for teacher in stage.teacher or ():
             check_teacher_tokenizer(
                 teacher,
-                job.processor,
+                job.processor(0),
                 task=job.recipe.model.task,
                 where=f"stages.{position}.teacher",
             )
-    data, world = job.data, job.state.num_processes
+    data, world = job.data(0), job.state.num_processes
     logger.info(
         "%s: %d training and %d test rows, labels %s; %d process%s on %s",
         job.recipe.data.name,

@@ -57,7 +57,8 @@ def scan(job: Job, model: nn.Module, *, shares: Sequence[float], samples: int) -
     chosen = [axis for axis in axes if axis.kind in KINDS and axis.frozen is None and axis.taps]
     if not chosen:
         raise PlanError(f"this model has no free axis of {', '.join(KINDS)} to scan")
-    rows = job.data.train.select(range(min(samples, len(job.data.train))))
+    train = job.data(job.last).train
+    rows = train.select(range(min(samples, len(train))))
     quality = _quality(job, rows)
     cuts: dict[str, dict[float, dict[str, float]]] = {axis.name: {} for axis in chosen}
     with tqdm(total=len(chosen) * len(shares), desc="Scanning", disable=None, leave=False) as bar:
@@ -75,7 +76,7 @@ def _quality(job: Job, rows: datasets.Dataset) -> Callable[[Predict], dict[str, 
         values = evaluate(
             predict,
             rows,
-            job.data.collate,
+            job.data(job.last).collate,
             metrics=settings.metrics,
             batch_size=settings.batch_size,
         )
@@ -88,7 +89,7 @@ def _scored(
     job: Job, model: nn.Module, axes: Sequence[Axis], rows: datasets.Dataset
 ) -> dict[str, list[float]]:
     size = job.recipe.evaluate.batch_size
-    batches = Batches(rows, job.data.collate, size=size, seed=job.recipe.seed)
+    batches = Batches(rows, job.data(job.last).collate, size=size, seed=job.recipe.seed)
     with torch.enable_grad():
         scores = taylor_scores(model, axes, batches())
     return {name: values.tolist() for name, values in scores.items()}

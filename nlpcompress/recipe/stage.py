@@ -19,6 +19,7 @@ from nlpcompress.io.storage import round_to_int8
 from nlpcompress.methods.table import make_method
 from nlpcompress.models.albert import as_albert, check_said
 from nlpcompress.models.examples import example_inputs
+from nlpcompress.models.tokenizers import fit_tokenizer
 from nlpcompress.recipe.arguments import training_arguments
 from nlpcompress.recipe.augmented import training_rows
 from nlpcompress.recipe.job import Job, duration
@@ -29,6 +30,7 @@ from nlpcompress.recipe.source import named_teacher, start_model
 from nlpcompress.surgery.apply import apply_plan
 from nlpcompress.training import CompressionTrainer
 from nlpcompress.training.context import Batches
+from nlpcompress.training.teacher_answers import TeacherData
 
 logger = logging.getLogger(__name__)
 CHECKPOINTS = "checkpoints"
@@ -47,8 +49,8 @@ def is_done(job: Job, after: int) -> bool:
 
 
 def _save_start(job: Job) -> None:
-    model = start_model(job.recipe.model, labels=job.data.labels, seed=job.recipe.seed)
-    _save(job, model, Plan(), after=0)
+    model = start_model(job.recipe.model, labels=job.data(0).labels, seed=job.recipe.seed)
+    _save(job, model, job.processor(0), Plan(), after=0)
     job.part(0).finish({"plan": [], "parameters": parameter_count(model)})
 
 
@@ -84,10 +86,11 @@ def _train(
         model=model,
         args=training_arguments(job.recipe, position, checkpoints),
         train_dataset=training_rows(job, position),
-        data_collator=job.data.train_collate,
+        data_collator=job.data(position).train_collate,
         methods=methods,
         teacher=teacher_of(job, methods, position),
         teacher_cache=job.answers(position),
+        teacher_data=_teacher_data(job, methods, position),
         score_cache=job.scores,
     )
     resumed = agreed(job.state, trainer.last_checkpoint())
@@ -106,11 +109,19 @@ def teacher_of(job: Job, methods: Sequence[Method], position: int) -> nn.Module 
         return named_teacher(
             stage.teacher,
             task=job.recipe.model.task,
-            labels=job.data.labels,
+            labels=job.data(0).labels,
             where=f"stages.{position}.teacher",
         )
     assert job.teacher_after is not None, "a recipe without a teacher passed its checks"
     return job.model(job.teacher_after)
+
+
+def _teacher_data(job: Job, methods: Sequence[Method], position: int) -> TeacherData | None:
+    """The rows as a teacher reads them that has other tokens than the student: the start's."""
+    learning = any(method.needs_teacher for method in methods)
+    if not learning or job.data(position) is job.data(0):
+        return None
+    return job.data(0).train, job.data(0).collate
 
 
 def _finish(
@@ -123,14 +134,15 @@ def _finish(
     log: list[dict[str, Any]],
 ) -> None:
     """Decide, cut, save; then the marker, then the checkpoints go. Main process only."""
-    plan = _cut(job, model, method)
+    plan = _cut(job, model, method, position)
     _check_albert(job, model, position)
     earlier = job.part(position).record
     assert earlier is not None, "a stage ran before the one in front of it"
     whole = plan_from_json(earlier["plan"]) + plan
     if job.is_packed(position + 1) and job.recipe.storage == "bitmask-int8":
         round_to_int8(model)
-    _save(job, model, whole, after=position + 1)
+    processor = fit_tokenizer(job.processor(position), plan)
+    _save(job, model, processor, whole, after=position + 1)
     part = job.part(position + 1)
     part.finish(
         {
@@ -145,11 +157,11 @@ def _finish(
     shutil.rmtree(part.folder / CHECKPOINTS, ignore_errors=True)
 
 
-def _cut(job: Job, model: PreTrainedModel, method: Method) -> Plan:
+def _cut(job: Job, model: PreTrainedModel, method: Method, position: int) -> Plan:
     """Score on this machine's accelerator, cut on the CPU."""
     model.to(job.state.device).eval()
     torch.manual_seed(job.recipe.seed)
-    plan = method.plan(model, scoring_context(job, model))
+    plan = method.plan(model, scoring_context(job, model, position))
     model.to("cpu")
     if len(plan):
         apply_plan(model, plan, example_inputs(model))
@@ -163,13 +175,17 @@ def _check_albert(job: Job, model: PreTrainedModel, position: int) -> None:
         check_said(model)
 
 
-def scoring_context(job: Job, model: PreTrainedModel) -> Context:
+def scoring_context(job: Job, model: PreTrainedModel, position: int) -> Context:
     """What a method may look at: shuffled training batches in an order that the seed fixes."""
-    batches = Batches(job.data.train, job.data.collate, size=SCORING_BATCH, seed=job.recipe.seed)
-    return Context(example_inputs(model), batches, None, job.recipe.seed, cache=job.scores)
+    data, seed = job.data(position), job.recipe.seed
+    batches = Batches(data.train, data.collate, size=SCORING_BATCH, seed=seed)
+    processor = job.processor(position)
+    return Context(
+        example_inputs(model), batches, None, seed, cache=job.scores, processor=processor
+    )
 
 
-def _save(job: Job, model: PreTrainedModel, plan: Plan, *, after: int) -> None:
+def _save(job: Job, model: PreTrainedModel, processor: Any, plan: Plan, *, after: int) -> None:
     stages: tuple[StageConfig, ...] = job.recipe.stages[:after]
     lineage = {
         "base": job.recipe.model.id,
@@ -180,7 +196,7 @@ def _save(job: Job, model: PreTrainedModel, plan: Plan, *, after: int) -> None:
     save_model(
         as_albert(model) if job.is_albert(after) else model,
         job.model_folder(after),
-        processor=job.processor,
+        processor=processor,
         plan=plan,
         lineage=lineage,
         storage=job.recipe.storage if job.is_packed(after) else "dense",

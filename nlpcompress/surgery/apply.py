@@ -15,6 +15,7 @@ from nlpcompress.core.edits import (
     FoldNorms,
     Keep,
     KeepLayers,
+    KeepVocabulary,
     LowRank,
     Mask,
     Quantize,
@@ -31,6 +32,12 @@ from nlpcompress.surgery.filters import decompose, decomposed, with_products
 from nlpcompress.surgery.fold_norms import foldable
 from nlpcompress.surgery.keep import check_keeps, cut, kept_masks, zeroed
 from nlpcompress.surgery.keep_layers import bypassed, check_layers, cut_layers
+from nlpcompress.surgery.keep_vocabulary import (
+    cut_vocabulary,
+    numbered_anew,
+    vocabulary_masks,
+    with_old_numbers,
+)
 from nlpcompress.surgery.low_rank import factor, factored, truncated
 from nlpcompress.surgery.quantize import quantize, roundings, with_rounded_values
 from nlpcompress.surgery.share_layers import check_shared, share, with_shared_values
@@ -39,11 +46,15 @@ from nlpcompress.surgery.verify import Forward, verified
 
 
 class Surgery(NamedTuple):
-    """What is done, what the model must compute after it, and the doing of it."""
+    """What is done, what the model must compute after it, and the doing of it.
+
+    `inputs` are what both are compared on, where it is not what the model took before.
+    """
 
     what: str
     reference: Forward
     change: Callable[[], None]
+    inputs: Mapping[str, Tensor] | None = None
 
 
 def apply_plan(
@@ -68,7 +79,7 @@ def apply_plan(
     )
     with put_back_on_error(model):
         for group in groups(plan):
-            _apply(model, group, inputs)
+            inputs = _apply(model, group, inputs)
         if isinstance(model, PreTrainedModel) and len(plan):
             record_structure(model)
     return model
@@ -103,13 +114,18 @@ def _joins(edit: Edit, group: list[Edit]) -> bool:
     )
 
 
-def _apply(model: nn.Module, group: list[Any], inputs: Mapping[str, Tensor]) -> None:
+def _apply(
+    model: nn.Module, group: list[Any], inputs: Mapping[str, Tensor]
+) -> Mapping[str, Tensor]:
+    """Do what the group says, and give the inputs that suit the model then."""
     if isinstance(group[0], Mask):
         note_zeros(model)
-        return
+        return inputs
     surgery = PREPARE[type(group[0])](model, group, inputs)
+    inputs = surgery.inputs or inputs
     with verified(model, inputs, what=surgery.what, reference=surgery.reference):
         surgery.change()
+    return inputs
 
 
 def _keep(model: nn.Module, group: list[Keep], inputs: Mapping[str, Tensor]) -> Surgery:
@@ -124,6 +140,16 @@ def _keep_layers(model: nn.Module, group: list[KeepLayers], _: object) -> Surger
     (edit,) = group
     check_layers(model, edit.layers)
     return Surgery(edit.op, bypassed(model, edit.layers), partial(cut_layers, model, edit.layers))
+
+
+def _keep_vocabulary(
+    model: nn.Module, group: list[KeepVocabulary], inputs: Mapping[str, Tensor]
+) -> Surgery:
+    (edit,) = group
+    masks = vocabulary_masks(model, edit, inputs)
+    change = partial(cut_vocabulary, model, masks, edit.tokens)
+    reference = with_old_numbers(model, edit.tokens)
+    return Surgery(edit.op, reference, change, numbered_anew(inputs, edit.tokens))
 
 
 def _share(model: nn.Module, group: list[ShareLayers], _: object) -> Surgery:
@@ -162,6 +188,7 @@ ALIKE = ((FactorEmbedding, LowRank), (SvdConv, TuckerConv, CpConv), (Quantize,))
 PREPARE: dict[type[Edit], Callable[..., Surgery]] = {
     Keep: _keep,
     KeepLayers: _keep_layers,
+    KeepVocabulary: _keep_vocabulary,
     ShareLayers: _share,
     FactorEmbedding: _factor,
     LowRank: _factor,

@@ -36,7 +36,8 @@ def _contents(module: nn.Module) -> tuple[dict[str, Any], dict[str, dict[str, An
 
 
 def _configs(model: nn.Module) -> list[Any]:
-    configs = [getattr(module, "config", None) for module in model.modules()]
+    kinds = ("config", "generation_config")
+    configs = [getattr(module, kind, None) for module in model.modules() for kind in kinds]
     return list({id(config): config for config in configs if hasattr(config, "__dict__")}.values())
 
 

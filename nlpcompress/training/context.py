@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -53,11 +54,12 @@ def make_context(
     teacher: nn.Module | None,
     example_inputs: Mapping[str, Tensor] | None = None,
     cache: Path | None = None,
+    processor: Any = None,
 ) -> Context:
     """A context; without `example_inputs` the first examples, less their labels, are taken."""
     if example_inputs is None:
         example_inputs = _examples(batches, label_names)
-    return Context(example_inputs, batches, teacher, batches.seed, cache=cache)
+    return Context(example_inputs, batches, teacher, batches.seed, cache=cache, processor=processor)
 
 
 def _examples(batches: Batches, label_names: Sequence[str]) -> dict[str, Tensor]:

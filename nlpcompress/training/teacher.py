@@ -17,16 +17,19 @@ from nlpcompress.models.inputs import accepts
 from nlpcompress.models.labels import config_value, labels_of, some_labels
 
 
-def prepare_teacher(teacher: nn.Module, student: nn.Module, *, device: torch.device) -> nn.Module:
+def prepare_teacher(
+    teacher: nn.Module, student: nn.Module, *, device: torch.device, own_tokens: bool = False
+) -> nn.Module:
     """The teacher on `device`, in eval mode, without gradients; the same object.
 
-    Raises `ConfigError` when it shares parameters with the student, or when its labels or its
-    vocabulary are not the student's; so for each model of an ensemble.
+    Raises `ConfigError` when it shares parameters with the student, or when its labels or, unless
+    it has `own_tokens`, its vocabulary are not the student's; so for each model of an ensemble.
     """
     _check_apart(teacher, student)
     for member in members_of(teacher):
         _check_labels(member, student)
-        _check_vocabulary(member, student)
+        if not own_tokens:
+            _check_vocabulary(member, student)
     return teacher.to(device).eval().requires_grad_(False)
 
 

@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from nlpcompress.core.hashing import hash_tensors
+from nlpcompress.core.method import Method
 from nlpcompress.core.whole import whole_file
 from nlpcompress.errors import ConfigError, PlanError
 from nlpcompress.models.ensemble import Ensemble
@@ -36,12 +37,27 @@ from nlpcompress.training.numbered import Collate
 OF_TOKENS = ("start_logits", "end_logits")
 FORMAT_VERSION = 1
 UNIMPORTANT = ("transformers_version", "_name_or_path")
+TeacherData = tuple[Sequence[Any], Collate]
+"""The training examples as a teacher reads them, and what makes batches of them."""
 
 
-def require_answers(teacher: nn.Module | None, dataset: Any) -> None:
+def require_answers(
+    teacher: nn.Module | None, dataset: Any, methods: Sequence[Method], data: TeacherData | None
+) -> None:
     """Raises `ConfigError` when answers would not do, or cannot be stored."""
     if teacher is None:
         raise ConfigError("teacher_cache stores a teacher's answers, but no teacher was given")
+    inside = [method.name for method in methods if method.looks_inside]
+    if data is not None and inside:
+        raise ConfigError(
+            f"'{inside[0]}' compares what teacher and student hold of each token, but their tokens "
+            "are others; learn from answers alone with 'logits'"
+        )
+    if data is not None and len(data[0]) != len(dataset):
+        raise ConfigError(
+            f"teacher_data has {len(data[0])} examples, the training data {len(dataset)}; they "
+            "must be the same ones, in one order"
+        )
     if not isinstance(dataset, Sized):
         raise ConfigError(
             "teacher_cache needs a data set with a length and numbered examples, not a stream; "

@@ -16,6 +16,7 @@ from nlpcompress.core.plan import Plan, plan_from_json
 from nlpcompress.data.mixup import SOFT_LABELS
 from nlpcompress.errors import DataError
 from nlpcompress.models.inputs import accepts, input_names
+from nlpcompress.models.tokenizers import fit_tokenizer
 from nlpcompress.models.zeros import weights_with_zeros
 from nlpcompress.scoring import on_device_of, same_randomness
 from nlpcompress.surgery import apply_plan
@@ -44,7 +45,7 @@ from nlpcompress.training.safe_checkpoints import SafeCheckpointTrainer
 from nlpcompress.training.shares import KEY, add_shares, shared
 from nlpcompress.training.soft_labels import of_soft_labels
 from nlpcompress.training.teacher import prepare_teacher, require_teacher, teacher_runner
-from nlpcompress.training.teacher_answers import require_answers, store_answers
+from nlpcompress.training.teacher_answers import TeacherData, require_answers, store_answers
 
 
 class CompressionTrainer(SafeCheckpointTrainer):
@@ -70,6 +71,9 @@ class CompressionTrainer(SafeCheckpointTrainer):
     pass of it, and no room for it on the device. With `score_cache` methods may store there, and
     take from there, scores that are costly, such as the sensitivities of `hessian_mixed`.
 
+    A teacher of other tokens answers from `teacher_data`: the training examples in their order, as
+    its tokenizer has them, and what makes batches of them. It needs `teacher_cache`.
+
     Raises `ConfigError` when a method needs a teacher and there is none, teacher and student do
     not fit together, or answers cannot be stored.
     """
@@ -80,6 +84,7 @@ class CompressionTrainer(SafeCheckpointTrainer):
         methods: Sequence[Method] = (),
         teacher: nn.Module | Sequence[nn.Module] | None = None,
         teacher_cache: str | Path | None = None,
+        teacher_data: TeacherData | None = None,
         score_cache: str | Path | None = None,
         **kwargs: Any,
     ) -> None:
@@ -96,9 +101,11 @@ class CompressionTrainer(SafeCheckpointTrainer):
         self._rounds: TrainingRounds | None = None
         self._meter = ObjectiveMeter()
         if teacher is not None:
-            prepare_teacher(teacher, self.model, device=self.args.device)
+            own_tokens = teacher_data is not None
+            device = self.args.device
+            prepare_teacher(teacher, self.model, device=device, own_tokens=own_tokens)
         if teacher_cache is not None:
-            self._learn_from_answers(Path(teacher_cache))
+            self._learn_from_answers(Path(teacher_cache), teacher_data)
 
     @cached_property
     def objectives(self) -> tuple[Objective, ...]:
@@ -123,6 +130,7 @@ class CompressionTrainer(SafeCheckpointTrainer):
             teacher=self.teacher,
             example_inputs=example_inputs,
             cache=None if self.score_cache is None else Path(self.score_cache),
+            processor=self.processing_class,
         )
 
     def compress(self, example_inputs: Mapping[str, Tensor] | None = None) -> nn.Module:
@@ -130,7 +138,8 @@ class CompressionTrainer(SafeCheckpointTrainer):
 
         Each plan is decided on the model as the ones before left it, and is the same on all
         processes. `self.plan` grows by the edits. A later `train()` starts with a new optimizer.
-        Raises `PlanError` and `VerificationError`.
+        Where tokens are dropped, `processing_class` becomes the tokenizer of those that stay, and
+        texts have to be tokenised anew. Raises `PlanError` and `VerificationError`.
         """
         model = self.accelerator.unwrap_model(self.model)
         ctx = self.context(example_inputs)
@@ -139,6 +148,7 @@ class CompressionTrainer(SafeCheckpointTrainer):
                 plan = self._agreed(method.plan(model, ctx))
                 model = apply_plan(model, plan, on_device_of(model, ctx.example_inputs))
                 self.plan += plan
+                self.processing_class = fit_tokenizer(self.processing_class, plan)
         self._start_over_with(model)
         return model
 
@@ -370,15 +380,16 @@ class CompressionTrainer(SafeCheckpointTrainer):
         if missing and self.teacher is not None:
             self._signature_columns += sorted(self._for_teacher_only)
 
-    def _learn_from_answers(self, folder: Path) -> None:
+    def _learn_from_answers(self, folder: Path, data: TeacherData | None) -> None:
         """Put the teacher's stored answers in its place."""
-        require_answers(self.teacher, self.train_dataset)
+        require_answers(self.teacher, self.train_dataset, self.methods, data)
         features = {name for m in self.methods for name in m.looked_at(self.model, self.teacher)}
+        dataset, collate = data or (self.train_dataset, self.data_collator)
         with self.args.main_process_first(local=False, desc="teacher's answers"):
             stored = store_answers(
                 self.teacher,
-                self.train_dataset,
-                self._get_collator_with_removed_columns(self.data_collator),
+                dataset,
+                self._get_collator_with_removed_columns(collate),
                 folder,
                 features=features,
                 batch_size=self.args.eval_batch_size,

@@ -180,16 +180,17 @@ def test_scan_says_what_each_cut_alone_would_cost(result, capsys):
     assert printed["samples"] == 100 and set(printed["whole"]) == {"accuracy"}
     assert all(set(axis["keep"]) == {"0.5", "0.25"} for axis in printed["axes"].values())
     job, model = open_result(result), unsure(load_model_folder(result))
-    rows, inputs = job.data.train.select(range(100)), example_inputs(model)
+    data = job.data(job.last)
+    rows, inputs = data.train.select(range(100)), example_inputs(model)
 
     def accuracy(model):
         predict = torch_predictor(model)
-        return evaluate(predict, rows, job.data.collate, metrics=["accuracy"])["accuracy"]
+        return evaluate(predict, rows, data.collate, metrics=["accuracy"])["accuracy"]
 
     found = scan(job, model, shares=[0.5], samples=100)
     assert found.whole == {"accuracy": accuracy(model)}
     assert {name.rpartition(".")[2] for name in found.cuts} >= {"heads", "neurons"}
-    axes, batch = find_axes(model, inputs), job.data.collate(list(rows))
+    axes, batch = find_axes(model, inputs), data.collate(list(rows))
     seen = set()
     for name, quality in found.cuts.items():
         (scores,) = taylor_scores(model, [axes[name]], [batch]).values()

@@ -281,3 +281,37 @@ def test_a_teacher_has_no_one_answer_to_pictures_that_change(change):
     values["stages"][2]["cache_teacher"] = True
     with pytest.raises(ConfigError, match=f"stages.2.cache_teacher: data.{change} changes pict"):
         parse_recipe(values)
+
+
+def _after_fewer_tokens(**stage):
+    values = copy.deepcopy(GOOD)
+    values["stages"][1] = {"method": "keep_vocabulary"}
+    values["stages"][2] |= stage
+    return values
+
+
+@pytest.mark.parametrize(
+    ("stage", "message"),
+    [
+        ({}, "stages.2.cache_teacher: required: after keep_vocabulary the teacher has other tok"),
+        (
+            {"cache_teacher": True, "also": [{"method": "features"}]},
+            "stages.2: after keep_vocabulary teacher and student have no tokens to compare",
+        ),
+        (
+            {"cache_teacher": True, "replace_tokens": {}},
+            "stages.2.replace_tokens: the teacher has no answers to copies after keep_vocabulary",
+        ),
+    ],
+)
+def test_a_teacher_of_other_tokens_is_heard_beforehand(stage, message):
+    with pytest.raises(ConfigError, match=message):
+        parse_recipe(_after_fewer_tokens(**stage))
+
+
+def test_fewer_tokens_are_for_texts_with_labels():
+    assert parse_recipe(_after_fewer_tokens(cache_teacher=True)).stages[2].cache_teacher
+    values = _after_fewer_tokens(cache_teacher=True)
+    values["model"]["task"], values["data"] = "masked-lm", {"name": "bbc-news"}
+    with pytest.raises(ConfigError, match=r"stages\.1\.method: keep_vocabulary goes with text-cla"):
+        parse_recipe(values)
