@@ -64,7 +64,7 @@ def recipe(cell: Cell, arguments: argparse.Namespace) -> dict[str, Any]:
         "method": "movement",
         "config": {**HYBRID, "final_threshold": cell.way},
         "also": [{"method": "logits", "config": {"temperature": 2.0, "alpha_ce": 0.9}}],
-        "cache_teacher": True,
+        "cache_teacher": str(arguments.out / "answers"),
     }
     steps = arguments.steps
     stage |= train(steps, arguments.learning_rate, arguments, warmup_steps=steps // 10)

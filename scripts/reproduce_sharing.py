@@ -69,7 +69,11 @@ def run(cell: Cell, arguments: argparse.Namespace) -> Result:
 def recipe(cell: Cell, arguments: argparse.Namespace) -> dict[str, Any]:
     """Share, then learn from the model as it was."""
     config = {"initial": arguments.initial, "embedding_weighting": "frequency", **WAYS[cell.way]}
-    recovery = {"method": "logits", "config": {"alpha_ce": 0.9}, "cache_teacher": True}
+    recovery = {
+        "method": "logits",
+        "config": {"alpha_ce": 0.9},
+        "cache_teacher": str(arguments.out / "answers"),
+    }
     steps = arguments.steps
     stages = [
         {"method": "albert", "config": config},

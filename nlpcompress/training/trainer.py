@@ -13,9 +13,7 @@ from transformers.trainer_utils import TrainOutput
 
 from nlpcompress.core.method import Gates, Method, Objective, Step
 from nlpcompress.core.plan import Plan, plan_from_json
-from nlpcompress.data.mixup import SOFT_LABELS
 from nlpcompress.errors import DataError
-from nlpcompress.models.inputs import accepts, input_names
 from nlpcompress.models.tokenizers import fit_tokenizer
 from nlpcompress.models.zeros import weights_with_zeros
 from nlpcompress.scoring import on_device_of, same_randomness
@@ -31,7 +29,6 @@ from nlpcompress.training.gating import (
     progress_of,
     refuse_own_optimizer,
 )
-from nlpcompress.training.numbered import CollateNumbered, Numbered
 from nlpcompress.training.objectives import (
     TASK,
     ObjectiveMeter,
@@ -41,14 +38,14 @@ from nlpcompress.training.objectives import (
 from nlpcompress.training.order_objective import ORDER, split_order
 from nlpcompress.training.plain_forward import restore_forward
 from nlpcompress.training.rounds import RoundFolders, TrainingRounds, method_of_rounds
-from nlpcompress.training.safe_checkpoints import SafeCheckpointTrainer
 from nlpcompress.training.shares import KEY, add_shares, shared
 from nlpcompress.training.soft_labels import of_soft_labels
-from nlpcompress.training.teacher import prepare_teacher, require_teacher, teacher_runner
-from nlpcompress.training.teacher_answers import TeacherData, require_answers, store_answers
+from nlpcompress.training.teacher import prepare_teacher, require_teacher
+from nlpcompress.training.teacher_answers import TeacherData
+from nlpcompress.training.two_readers import TwoReadersTrainer
 
 
-class CompressionTrainer(SafeCheckpointTrainer):
+class CompressionTrainer(TwoReadersTrainer):
     """`transformers.Trainer`, with `methods` to teach and to cut, and a `teacher` to learn from.
 
     It takes everything `Trainer` takes. The loss is Σ weight · objective of all methods, the task's
@@ -232,17 +229,6 @@ class CompressionTrainer(SafeCheckpointTrainer):
         add_shares(batches, self.objectives, self.accelerator)
         return batches, items
 
-    def prediction_step(
-        self,
-        model: nn.Module,
-        inputs: Mapping[str, Any],
-        prediction_loss_only: bool,
-        ignore_keys: list[str] | None = None,
-    ) -> Any:
-        """As `Trainer`'s, without what only the teacher reads."""
-        own = self._student_inputs(inputs)
-        return super().prediction_step(model, own, prediction_loss_only, ignore_keys)
-
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """As `Trainer`'s; a training loss comes with its parts, a round with its number."""
         if "loss" in logs:
@@ -319,11 +305,6 @@ class CompressionTrainer(SafeCheckpointTrainer):
             loss = torch.zeros((), device=self.args.device)
         return Step(inputs, outputs, loss, self._teacher_runner())
 
-    def _teacher_runner(self) -> Callable[[Any], Any] | None:
-        if self.teacher is None:
-            return None
-        return teacher_runner(self.teacher, self.label_names, precision=self.accelerator.autocast)
-
     def _labelled(self, inputs: Mapping[str, Any]) -> bool:
         return self.can_return_loss or any(inputs.get(n) is not None for n in self.label_names)
 
@@ -356,50 +337,6 @@ class CompressionTrainer(SafeCheckpointTrainer):
             return losses
         steps = self.current_gradient_accumulation_steps
         return {name: loss if name == TASK else loss / steps for name, loss in losses.items()}
-
-    def _student_inputs(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """A copy of the batch, without what only the teacher or the loss reads."""
-        left_out = self._for_teacher_only | {SOFT_LABELS}
-        return {name: value for name, value in inputs.items() if name not in left_out}
-
-    @cached_property
-    def _for_teacher_only(self) -> frozenset[str]:
-        if self.teacher is None:
-            return frozenset()
-        return frozenset(n for n in input_names(self.teacher) if not accepts(self.model, n))
-
-    def _student_collate(self, examples: list[Any]) -> dict[str, Any]:
-        """What methods look at: examples as they are, where training changes them at random."""
-        collate = getattr(self.data_collator, "unchanged", self.data_collator)
-        return self._student_inputs(self._get_collator_with_removed_columns(collate)(examples))
-
-    def _set_signature_columns_if_needed(self) -> None:
-        """Keep the teacher's columns too: token types, for a DistilBERT student of a BERT."""
-        missing = self._signature_columns is None
-        super()._set_signature_columns_if_needed()
-        if missing and self.teacher is not None:
-            self._signature_columns += sorted(self._for_teacher_only)
-
-    def _learn_from_answers(self, folder: Path, data: TeacherData | None) -> None:
-        """Put the teacher's stored answers in its place."""
-        require_answers(self.teacher, self.train_dataset, self.methods, data)
-        features = {name for m in self.methods for name in m.looked_at(self.model, self.teacher)}
-        dataset, collate = data or (self.train_dataset, self.data_collator)
-        with self.args.main_process_first(local=False, desc="teacher's answers"):
-            stored = store_answers(
-                self.teacher,
-                dataset,
-                self._get_collator_with_removed_columns(collate),
-                folder,
-                features=features,
-                batch_size=self.args.eval_batch_size,
-                label_names=self.label_names,
-            )
-        self.teacher = stored.to(self.args.device).eval()
-        self.train_dataset = Numbered(self.train_dataset)
-        self.data_collator = CollateNumbered(self.data_collator, stored.table)
-        self._signature_columns = None
-        self.__dict__.pop("_for_teacher_only", None)
 
     def _agreed(self, plan: Plan) -> Plan:
         """The main process's plan, on every process."""
