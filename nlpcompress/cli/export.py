@@ -14,7 +14,7 @@ from nlpcompress.recipe.schema import Quantize
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`export FOLDER [--format onnx|compressed-tensors]
-    [--quantize none|dynamic-int8|static-int8|codes] [export.max_metric_drop=…]`
+    [--quantize none|dynamic-int8|static-int8|nncf-int8|codes] [export.max_metric_drop=…]`
     """
     parser.add_argument(
         "--format",

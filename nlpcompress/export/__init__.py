@@ -5,8 +5,10 @@ And as compressed-tensors folders.
 
 from nlpcompress.export.compressed_tensors import export_compressed_tensors
 from nlpcompress.export.onnx import export_onnx
+from nlpcompress.export.openvino import OpenVinoModel
 from nlpcompress.export.parity import MetricGate, Parity, check_parity, compare
 from nlpcompress.export.quantize import DynamicInt8, count_quantized, quantize_dynamic
+from nlpcompress.export.quantize_nncf import quantize_nncf
 from nlpcompress.export.quantize_static import StaticInt8, count_integer_products, quantize_static
 from nlpcompress.export.record import read_parity, write_parity
 from nlpcompress.export.runtime import OnnxModel
@@ -15,6 +17,7 @@ __all__ = [
     "DynamicInt8",
     "MetricGate",
     "OnnxModel",
+    "OpenVinoModel",
     "Parity",
     "StaticInt8",
     "check_parity",
@@ -24,6 +27,7 @@ __all__ = [
     "export_compressed_tensors",
     "export_onnx",
     "quantize_dynamic",
+    "quantize_nncf",
     "quantize_static",
     "read_parity",
     "write_parity",

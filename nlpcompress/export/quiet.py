@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 
-TALKATIVE = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir", "root")
+TALKATIVE = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir", "nncf", "root")
 
 
 @contextmanager

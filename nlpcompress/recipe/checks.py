@@ -22,7 +22,11 @@ Values = Mapping[str, Any]
 CHANGES = ("randaugment", "mixup")
 COPIES = ("augment", "replace_tokens")
 """Keys of a stage that trains on copies of its texts."""
-STATIC_KEYS = ("per_channel", "calibration_samples")
+STATIC_KEYS = {
+    "per_channel": ("static-int8",),
+    "calibration_samples": ("static-int8", "nncf-int8"),
+}
+"""Key → the ways of quantizing it is for."""
 READING_LOGITS = ("at_init",)
 """Methods that score by logits, beside those that say so by what they need."""
 
@@ -95,10 +99,13 @@ def _export(export: Values, stages: object) -> Iterator[str]:
     methods = [stage.get("method") for _, stage in _mappings(stages)]
     if quantize == "codes" and not any(m not in METHODS or quantizes(m) for m in methods):
         yield "export.quantize: codes are those of a quantized model; add the stage hessian_mixed"
-    for key in STATIC_KEYS:
+    for key, ways in STATIC_KEYS.items():
         given = export.get(key, (default := ExportConfig.model_fields[key].default))
-        if given != default and quantize != "static-int8":
-            yield f"export.{key}: is for `quantize: static-int8`, not for {quantize}; leave it out"
+        if given != default and quantize not in ways:
+            allowed = " or ".join(f"`quantize: {way}`" for way in ways)
+            yield f"export.{key}: is for {allowed}, not for {quantize}; leave it out"
+    if export.get("runtimes") and not export.get("onnx", False):
+        yield "export.runtimes: run ONNX files; it needs `onnx: true`"
     if export.get("max_metric_drop") is not None and quantize == "none":
         yield "export.max_metric_drop: bounds what quantization costs; it needs `quantize`"
 

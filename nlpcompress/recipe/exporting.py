@@ -4,6 +4,7 @@ import json
 import logging
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from transformers import PreTrainedModel
@@ -15,31 +16,48 @@ from nlpcompress.evaluation.metrics import greater_is_better
 from nlpcompress.export import (
     MetricGate,
     OnnxModel,
+    OpenVinoModel,
     Parity,
     StaticInt8,
     check_parity,
     export_compressed_tensors,
     export_onnx,
     quantize_dynamic,
+    quantize_nncf,
     quantize_static,
     write_parity,
 )
+from nlpcompress.export.graph_model import GraphModel
+from nlpcompress.export.optional import needed
 from nlpcompress.export.parity import FLOAT_TOLERANCE
 from nlpcompress.io.contents import PROCESSOR
 from nlpcompress.io.load import load_model_folder
 from nlpcompress.models.activations import rounds_inputs
 from nlpcompress.recipe.batches import Batch, first_batch, test_batches, train_batches
 from nlpcompress.recipe.job import Job, duration
+from nlpcompress.recipe.schema import ExportConfig
 from nlpcompress.recipe.workspace import Part
 
 logger = logging.getLogger(__name__)
 ONNX, COMPRESSED_TENSORS = "onnx", "compressed-tensors"
 FLOAT, INT8, STATIC = "model.onnx", "model_int8.onnx", "model_static_int8.onnx"
-CODES = "model_codes.onnx"
+NNCF, CODES = "model_nncf_int8.onnx", "model_codes.onnx"
+RUNTIMES: dict[str, Callable[[Path], GraphModel]] = {
+    "onnxruntime": OnnxModel,
+    "openvino": OpenVinoModel,
+}
 SHAPES_OF_WEIGHTS = ("quantization_config", "auto_map")
 """Keys of config.json that a graph has no use for: it carries its own shapes."""
 PARITY_ROWS = 256
 """Test rows whose logits are compared; the task metric is compared on all of them."""
+
+
+def check_tools(export: ExportConfig) -> None:
+    """Raises `ConfigError` when a tool that the export needs is not installed."""
+    if "openvino" in export.runtimes:
+        needed("openvino")
+    if export.quantize == "nncf-int8":
+        needed("nncf")
 
 
 def export_part(job: Job, after: int) -> Part:
@@ -76,18 +94,27 @@ def export_model(job: Job, source: Path, folder: Path, *, after: int, gate: bool
     model, data = load_model_folder(source), job.data(after)
     path = export_onnx(model, folder / FLOAT, first_batch(data))
     tolerance = None if rounds_inputs(model) else FLOAT_TOLERANCE
-    rows = _rows(job, data)
-    parities = {FLOAT: check_parity(model, OnnxModel(path), rows, tolerance=tolerance)}
+    rows, parities = _rows(job, data), {}
+    for runtime in job.recipe.export.runtimes:
+        said = RUNTIMES[runtime](path)
+        parities[_in(runtime, path)] = check_parity(model, said, rows, tolerance=tolerance)
     quantize = job.recipe.export.quantize
     if quantize.endswith("int8") or (quantize == "codes" and gate):
         small, tolerance = _small(job, data, model, path, tolerance)
-        gates = _gates(job, data, path, small) if gate else ()
-        parities[small.name] = check_parity(
-            model, OnnxModel(small), rows, tolerance=tolerance, gates=gates
-        )
+        for runtime in job.recipe.export.runtimes:
+            said = RUNTIMES[runtime](small)
+            gates = _gates(job, data, OnnxModel(path), said) if gate else ()
+            parities[_in(runtime, small)] = check_parity(
+                model, said, rows, tolerance=tolerance, gates=gates
+            )
     _log(parities)
     write_parity(folder / "parity.json", parities)
     _describe(source, folder)
+
+
+def _in(runtime: str, path: Path) -> str:
+    """A file's name in parity.json; ONNX Runtime is understood."""
+    return path.name if runtime == "onnxruntime" else f"{path.name} in {runtime}"
 
 
 def _small(
@@ -97,10 +124,12 @@ def _small(
     export = job.recipe.export
     if export.quantize == "dynamic-int8":
         return quantize_dynamic(path, path.with_name(INT8)), None
+    examples = train_batches(data, job.recipe, limit=export.calibration_samples)
     if export.quantize == "static-int8":
         config = StaticInt8(per_channel=export.per_channel)
-        examples = train_batches(data, job.recipe, limit=export.calibration_samples)
         return quantize_static(path, path.with_name(STATIC), examples, config=config), None
+    if export.quantize == "nncf-int8":
+        return quantize_nncf(path, path.with_name(NNCF), examples), None
     codes = path.with_name(CODES)
     return export_onnx(model, codes, first_batch(data), weights="codes"), tolerance
 
@@ -121,20 +150,22 @@ def _rows(job: Job, data: TaskData) -> list[Batch]:
     return list(test_batches(data, batch_size=size, limit=PARITY_ROWS))
 
 
-def _gates(job: Job, data: TaskData, path: Path, small: Path) -> tuple[MetricGate, ...]:
+def _gates(
+    job: Job, data: TaskData, whole: GraphModel, small: GraphModel
+) -> tuple[MetricGate, ...]:
     """The first metric, of the float and of the int8 file, on the whole test set."""
     bound, metric = job.recipe.export.max_metric_drop, job.recipe.evaluate.metrics[0]
     if bound is None:
         return ()
     reference, candidate = (
         evaluate(
-            OnnxModel(file),
+            predict,
             data.test,
             data.collate,
             metrics=[metric],
             batch_size=job.recipe.evaluate.batch_size,
         )[metric]
-        for file in (path, small)
+        for predict in (whole, small)
     )
     return (
         MetricGate(

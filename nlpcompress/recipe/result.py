@@ -31,7 +31,8 @@ def result_rows(job: Job) -> list[Artefact]:
     """Every artefact of the run: the teacher's while the parts are there, then the result's own."""
     out = job.workspace.out
     rows = teacher_rows(job) if _has_teacher(job) else []
-    return [*rows, *artefacts(COMPRESSED, out, out / ONNX, job.last)]
+    runtimes = job.recipe.export.runtimes
+    return [*rows, *artefacts(COMPRESSED, out, out / ONNX, job.last, runtimes)]
 
 
 def teacher_rows(job: Job) -> list[Artefact]:
@@ -40,7 +41,8 @@ def teacher_rows(job: Job) -> list[Artefact]:
     if after is None:
         return []
     onnx = export_part(job, after).folder / ONNX if job.recipe.export.onnx else None
-    return list(artefacts(TEACHER, job.model_folder(after), onnx, after))
+    runtimes = job.recipe.export.runtimes
+    return list(artefacts(TEACHER, job.model_folder(after), onnx, after, runtimes))
 
 
 def _has_teacher(job: Job) -> bool:

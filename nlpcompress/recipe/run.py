@@ -10,6 +10,7 @@ from accelerate import PartialState
 
 from nlpcompress.bench import Report, read_report
 from nlpcompress.recipe.arguments import check_arguments
+from nlpcompress.recipe.exporting import check_tools
 from nlpcompress.recipe.finish import finish, finished
 from nlpcompress.recipe.job import Job, duration
 from nlpcompress.recipe.launch import agreed, join, main_first
@@ -68,6 +69,7 @@ def _preflight(job: Job) -> None:
     """What can go wrong without a weight being read goes wrong here."""
     check_lengths(job.recipe)
     check_arguments(job.recipe, job.workspace.out / PARTS)
+    check_tools(job.recipe.export)
     for position, stage in enumerate(job.recipe.stages):
         check_word_model(stage.augment, where=f"stages.{position}.augment.masked_lm")
         for teacher in stage.teacher or ():

@@ -96,24 +96,30 @@ class EvaluateConfig(Config):
     batch_size: PositiveInt = Field(32, description="examples a batch")
 
 
-Quantize = Literal["none", "dynamic-int8", "static-int8", "codes"]
+Quantize = Literal["none", "dynamic-int8", "static-int8", "nncf-int8", "codes"]
+Runtime = Literal["onnxruntime", "openvino"]
 
 
 class ExportConfig(Config):
-    """What is made for ONNX Runtime, and how far its quality may fall."""
+    """What is made for ONNX Runtime and OpenVINO, and how far its quality may fall."""
 
     onnx: bool = Field(False, description="write onnx/model.onnx, and compare it with torch")
     quantize: Quantize = Field(
         "none",
         description="also write a smaller file; needs `onnx: true`. dynamic-int8: of any model, "
-        "best for texts; static-int8: best for pictures, ranges seen on training examples; codes: "
-        "those of a model that a stage has quantized, as they are",
+        "best for texts; static-int8: best for pictures, ranges seen on training examples; "
+        "nncf-int8: best for OpenVINO (nlpcompress[openvino]); codes: those of a model that a "
+        "stage has quantized, as they are",
+    )
+    runtimes: Annotated[tuple[Runtime, ...], Field(strict=False, min_length=1)] = Field(
+        ("onnxruntime",),
+        description="what runs the ONNX files to compare, measure and time them; each has its rows",
     )
     per_channel: bool = Field(
         True, description="of static-int8: a scale for each output; false: one a weight"
     )
     calibration_samples: int = Field(
-        256, ge=1, description="of static-int8: training examples to see ranges on"
+        256, ge=1, description="of static-int8 and nncf-int8: training examples to see ranges on"
     )
     max_metric_drop: float | None = Field(
         None,

@@ -223,6 +223,31 @@ def test_export_again(result, capsys):
     assert not (result / "onnx" / "model_int8.onnx").exists()
 
 
+def test_every_runtime_has_its_rows(result, capsys):
+    pytest.importorskip("nncf", reason="the extra openvino is not installed")
+    wanted = ["export.runtimes=[onnxruntime,openvino]", "export.quantize=nncf-int8"]
+    assert main(["run", str(result), *wanted, "bench.rounds=3"]) == 0
+    rows = {row["name"]: row for row in _report(result)["rows"]}
+    models, runtimes = ("teacher", "compressed"), ("", "-openvino")
+    assert list(rows) == [
+        f"{model}{small}{last}"
+        for model in models
+        for last in runtimes
+        for small in ("", "-nncf-int8")
+    ]
+    assert rows["compressed"]["metrics"] == rows["compressed-openvino"]["metrics"]
+    sizes = {name: row["onnx_size_bytes"] for name, row in rows.items()}
+    assert sizes["compressed-nncf-int8-openvino"] < sizes["compressed-openvino"]
+    assert all(row["latency_ms"]["2x16"]["median"] > 0 for row in rows.values())
+    parities = json.loads((result / "onnx" / "parity.json").read_text())["models"]
+    assert list(parities) == [
+        "model.onnx",
+        "model.onnx in openvino",
+        "model_nncf_int8.onnx",
+        "model_nncf_int8.onnx in openvino",
+    ]
+
+
 def test_push_dry_run(result, tmp_path):
     assert main(["push", str(result), "me/small", "--dry-run", str(tmp_path / "sent")]) == 0
     sent = {str(p.relative_to(tmp_path / "sent")) for p in (tmp_path / "sent").rglob("*")}

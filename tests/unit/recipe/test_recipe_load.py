@@ -275,6 +275,16 @@ def test_what_is_no_mapping_does_not_hide_the_rest():
     assert "stages: " in text
 
 
+def test_runtimes_run_onnx_files():
+    with pytest.raises(ConfigError, match=r"export\.runtimes: run ONNX files; it needs `onnx"):
+        parse_recipe(_with("export", {"runtimes": ["openvino"]}))
+    values = _with("export", {"onnx": True, "quantize": "nncf-int8", "calibration_samples": 8})
+    assert parse_recipe(values).export.calibration_samples == 8
+    values["export"]["quantize"] = "dynamic-int8"
+    with pytest.raises(ConfigError, match="calibration_samples: is for `quantize: static-int8` or"):
+        parse_recipe(values)
+
+
 @pytest.mark.parametrize("change", ["randaugment", "mixup"])
 def test_a_teacher_has_no_one_answer_to_pictures_that_change(change):
     values = _with(f"data.{change}", {})

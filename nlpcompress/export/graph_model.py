@@ -1,0 +1,78 @@
+"""What ONNX files are as callables, whichever runtime runs them."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from nlpcompress.errors import DataError, FormatError
+
+Array = np.ndarray
+
+
+class GraphModel(ABC):
+    """`model(batch)` → logits, float32 `(B, …)`, on the CPU.
+
+    A batch maps names to torch tensors or arrays. `labels` and other keys that the graph does not
+    take are ignored, except second-sentence marks (`token_type_ids` that are not all zero): without
+    them the result would be wrong. `inputs` has the type of each input, None where any will do.
+    """
+
+    path: Path
+    threads: int
+    inputs: Mapping[str, type | None]
+    outputs: tuple[str, ...]
+
+    @abstractmethod
+    def run(self, batch: Mapping[str, Tensor | Array]) -> dict[str, Array]:
+        """All outputs by name. Raises `DataError` when the batch does not suit the graph."""
+
+    def __call__(self, batch: Mapping[str, Tensor | Array]) -> Array:
+        """The logits; of a question-answering graph start and end, stacked last `(B, T, 2)`."""
+        values = self.run(batch)
+        if {"start_logits", "end_logits"} <= values.keys():
+            return np.stack([values["start_logits"], values["end_logits"]], axis=-1)
+        return values.get("logits", values[self.outputs[0]])
+
+    def feed(self, batch: Mapping[str, Tensor | Array]) -> dict[str, Array]:
+        """What the graph takes of a batch. Raises `DataError` when it does not suit the graph."""
+        missing = sorted(self.inputs.keys() - batch.keys())
+        if missing:
+            raise DataError(
+                f"{self.path.name} needs the inputs {', '.join(self.inputs)}; the batch lacks "
+                f"{', '.join(missing)} (it has {', '.join(sorted(batch))})"
+            )
+        self._refuse_second_sentences(batch)
+        return {name: _array(batch[name], dtype) for name, dtype in self.inputs.items()}
+
+    def _refuse_second_sentences(self, batch: Mapping[str, Tensor | Array]) -> None:
+        marks = batch.get("token_type_ids")
+        if marks is not None and "token_type_ids" not in self.inputs and bool((marks != 0).any()):
+            raise DataError(
+                f"the batch marks second sentences (token_type_ids has other values than 0), but "
+                f"{self.path.name} was exported without token_type_ids; export it with an example "
+                "batch of the processor that has them"
+            )
+
+
+def existing(path: Path) -> Path:
+    """The path of a file. Raises `FormatError` when there is none."""
+    if not path.is_file():
+        raise FormatError(f"no ONNX file at '{path}'; write one with `nlpcompress export`")
+    return path
+
+
+def torn(path: Path, runtime: str, error: Exception) -> FormatError:
+    """The error for a file that a runtime, with its version, does not read."""
+    first = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    return FormatError(
+        f"'{path}' ({path.stat().st_size} bytes) is torn or not an ONNX file that {runtime} "
+        f"reads; export it again ({first})"
+    )
+
+
+def _array(value: Tensor | Array, dtype: type | None) -> Array:
+    array = value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
+    return array if dtype is None else np.ascontiguousarray(array, dtype=dtype)
