@@ -15,7 +15,7 @@ VERBS = {
     "validate": "check a recipe and print it with every default filled in",
     "plan": "say what each stage of a recipe will do and how small the model gets, and do nothing",
     "ls": "list methods, recipes, data, metrics or tasks, one name a line",
-    "show": "say what a result folder, a model or a recipe holds",
+    "show": "say what a result folder, a model or a recipe holds, or how a method is used",
     "axes": "list a model's axes: what can be cut, and why the rest cannot",
     "export": "write the model in a folder as checked ONNX files, or for compressed-tensors",
     "evaluate": "measure the models in a result folder on the test set",

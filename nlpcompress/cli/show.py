@@ -1,13 +1,15 @@
-"""`nlpcompress show`: what a result folder holds, or what a recipe says."""
+"""`nlpcompress show`: what a result folder holds, what a recipe says, how a method is used."""
 
 import argparse
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from nlpcompress.cli.method_page import method_page
 from nlpcompress.cli.targets import report_text
 from nlpcompress.errors import FormatError
 from nlpcompress.io.format import read_manifest
+from nlpcompress.methods.table import METHODS
 from nlpcompress.recipe.load import load_recipe
 from nlpcompress.recipe.shipped import find_recipe
 from nlpcompress.recipe.text import to_yaml
@@ -16,15 +18,19 @@ SHOWN = ("config.json", "*.safetensors", "nlpcompress.json", "onnx/*", "report.*
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """`show FOLDER|RECIPE`"""
-    parser.add_argument("target", help="a result folder or a saved model's, or a recipe")
+    """`show FOLDER|RECIPE|METHOD`"""
+    parser.add_argument("target", help="a result folder or a saved model's, a recipe, or a method")
 
 
 def main(args: argparse.Namespace) -> int:
-    """Print the files, the plan in short and the report's table; of a recipe, the whole of it."""
+    """Print the files, the plan in short and the report's table; of a recipe, the whole of it; of a
+    method its page.
+    """
     folder = Path(args.target)
     if folder.is_dir():
         lines = list(_folder(folder))
+    elif args.target in METHODS:
+        lines = list(method_page(args.target))
     else:
         lines = [to_yaml(load_recipe(find_recipe(args.target)).to_json()).rstrip()]
     print("\n".join(lines))

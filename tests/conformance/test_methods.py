@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from nlpcompress.cli.main import main
 from nlpcompress.core.config import Config
 from nlpcompress.methods import METHODS, make_method
 
@@ -55,6 +56,15 @@ def test_every_knob_is_described_and_defaulted(name):
 def test_configs_come_back_from_json(name):
     config = METHODS.load(name).Config()
     assert METHODS.load(name).Config.parse(config.to_json()) == config
+
+
+def test_its_page_says_all_keys_with_their_defaults(name, capsys):
+    assert main(["show", name]) == 0
+    page = capsys.readouterr().out
+    assert docstring(name).strip() in page
+    for key, value in METHODS.load(name).Config().to_json().items():
+        (line,) = [line for line in page.splitlines() if line.startswith(f"  {key}: ")]
+        assert yaml.safe_load(line.partition("  (")[0]) == {key: value} and line.endswith(")")
 
 
 def test_there_is_a_smoke_recipe(name):
