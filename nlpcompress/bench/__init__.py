@@ -6,11 +6,12 @@ from nlpcompress.bench.density import density
 from nlpcompress.bench.environment import environment
 from nlpcompress.bench.latency import Timing, measure_latency
 from nlpcompress.bench.report import read_report, write_report
-from nlpcompress.bench.rows import Report, Row
+from nlpcompress.bench.rows import Bound, Report, Row
 from nlpcompress.bench.traffic import energy_estimate
 
 __all__ = [
     "Bits",
+    "Bound",
     "Report",
     "Row",
     "Timing",

@@ -8,6 +8,7 @@ from markupsafe import Markup
 from nlpcompress.bench import cells
 from nlpcompress.bench.plots import draw, to_svg
 from nlpcompress.bench.rows import Report, Row
+from nlpcompress.bench.verdict import verdict
 
 TEMPLATE = "report.html.j2"
 NO_LESS = 0.99
@@ -19,7 +20,9 @@ Table = tuple[list[str], list[list[str]]]
 def markdown(report: Report) -> str:
     """The report as Markdown, ending in a newline."""
     titles, lines = cells.table(report)
-    parts = ["# Report", _list(cells.headlines(report)), _table(titles, lines), notes(report)]
+    first = verdict(report)
+    parts = ["# Report", f"**{first}**" if first else "", _list(cells.headlines(report))]
+    parts += [_table(titles, lines), notes(report)]
     parts += [f"## {title}\n\n{_table(*table)}" for title, table in _further_tables(report).items()]
     if report.environment:
         parts += ["## Environment", _list(environment_lines(report))]
@@ -37,6 +40,7 @@ def html(report: Report) -> str:
     )
     titles, lines = cells.table(report)
     return environment.get_template(TEMPLATE).render(
+        verdict=verdict(report),
         headlines=cells.headlines(report),
         titles=titles,
         lines=lines,

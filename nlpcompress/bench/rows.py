@@ -1,5 +1,6 @@
 """What a report holds. Numbers are measured or, where a name says so, estimates; else None."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -35,11 +36,27 @@ class Row(Config):
     ledger: dict[str, int] = Field({}, description="part of the model → bytes of its weights")
 
 
+class Bound(Config):
+    """The metric that counts, and how much of it may be lost, absolute; None: as much as may be."""
+
+    metric: str = Field(min_length=1, description="the recipe's first metric")
+    max_drop: float | None = Field(None, ge=0, description="how much worse a model may be")
+    greater_is_better: bool = Field(True, description="false for an error")
+
+    def drop(self, before: Mapping[str, float], after: Mapping[str, float]) -> float | None:
+        """How much worse `after` is; negative where it is better, None where one is not known."""
+        if self.metric not in before or self.metric not in after:
+            return None
+        difference = before[self.metric] - after[self.metric]
+        return difference if self.greater_is_better else -difference
+
+
 class Report(Config):
     """The first row is the model before compression; ratios in the pages are taken to it."""
 
     rows: Annotated[tuple[Row, ...], Field(strict=False, min_length=1)]
     environment: dict[str, Any] = Field({}, description="versions, processor, threads")
     recipe_hash: str | None = Field(None, description="hash of the resolved recipe")
+    bound: Bound | None = Field(None, description="what the models are judged by")
     samples: int | None = Field(None, ge=0, description="rows of the test set")
     stages: Annotated[tuple[dict[str, Any], ...], Field(strict=False)] = ()

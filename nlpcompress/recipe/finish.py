@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from nlpcompress.bench import (
+    Bound,
     Report,
     Row,
     density,
@@ -17,6 +18,7 @@ from nlpcompress.bench import (
 )
 from nlpcompress.bench.bits import ALL, Bits, quantized_numbers
 from nlpcompress.core.whole import write_whole
+from nlpcompress.evaluation.metrics import greater_is_better
 from nlpcompress.export.bits import code_bytes
 from nlpcompress.io.card import folder_card
 from nlpcompress.io.load import load_model_folder
@@ -94,8 +96,18 @@ def _report(job: Job) -> Report:
         ),
         environment=environment(),
         recipe_hash=recipe_hash(job),
+        bound=_bound(job),
         samples=len(job.data(job.last).test),
         stages=(*_stages(job), *_exports(job), *seconds.notes),
+    )
+
+
+def _bound(job: Job) -> Bound:
+    metric = job.recipe.evaluate.metrics[0]
+    return Bound(
+        metric=metric,
+        max_drop=job.recipe.export.max_metric_drop,
+        greater_is_better=greater_is_better(metric),
     )
 
 

@@ -1,0 +1,65 @@
+"""The first line of a report: the fastest of its models that keeps the quality asked for."""
+
+from collections.abc import Sequence
+
+from nlpcompress.bench.rows import Bound, Report, Row
+
+ROUNDING = 1e-12
+
+
+def verdict(report: Report) -> str | None:
+    """One sentence; None where nothing but the model before was timed.
+
+    The models are all rows but the first and its own variants (`teacher-int8`). Times are compared
+    at the last shape that all have. Of those within the report's bound the fastest is named, or, if
+    none is, the fastest at all, and that the bound does not hold.
+    """
+    first, *others = report.rows
+    ours = [row for row in others if not row.name.startswith(f"{first.name}-")]
+    shape = _shape([first, *ours])
+    if shape is None or not ours:
+        return None
+    within = [row for row in ours if _holds(report.bound, first, row)]
+    best = min(within or ours, key=lambda row: row.latency_ms[shape].median)
+    faster = _ratio(first.latency_ms[shape].median, best.latency_ms[shape].median)
+    text = f"{best.name} is {faster} faster at {shape}"
+    smaller = _sizes(first, best)
+    text += f" and {_ratio(*smaller)} smaller" if smaller else ""
+    return f"{text} than {first.name}{_quality(report.bound, first, best, holds=bool(within))}."
+
+
+def _shape(rows: Sequence[Row]) -> str | None:
+    shapes = [s for s in rows[0].latency_ms if all(s in row.latency_ms for row in rows)]
+    return shapes[-1] if shapes else None
+
+
+def _holds(bound: Bound | None, first: Row, row: Row) -> bool:
+    drop = None if bound is None else bound.drop(first.metrics, row.metrics)
+    if bound is None or drop is None or bound.max_drop is None:
+        return True
+    return drop <= bound.max_drop + ROUNDING
+
+
+def _sizes(first: Row, row: Row) -> tuple[int, int] | None:
+    """Of the files that are run."""
+    for before, after in (
+        (first.onnx_size_bytes, row.onnx_size_bytes),
+        (first.size_bytes, row.size_bytes),
+    ):
+        if before and after:
+            return before, after
+    return None
+
+
+def _ratio(before: float, after: float) -> str:
+    return f"{before / after:.2f} times"
+
+
+def _quality(bound: Bound | None, first: Row, row: Row, *, holds: bool) -> str:
+    if bound is None or bound.drop(first.metrics, row.metrics) is None:
+        return ""
+    before, after = first.metrics[bound.metric], row.metrics[bound.metric]
+    text = f"; {bound.metric} {after:.4f}, {before:.4f} before"
+    if bound.max_drop is None:
+        return text
+    return f"{text}, {'within' if holds else 'beyond'} the {bound.max_drop:g} allowed"
