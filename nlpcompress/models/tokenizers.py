@@ -96,12 +96,10 @@ def needs_of(tokenizer: PreTrainedTokenizerBase) -> Callable[[int], frozenset[in
 def own_tokens(tokenizer: PreTrainedTokenizerBase) -> set[int]:
     """Special and added tokens, and the bytes that any text can be written in."""
     state, vocabulary = _state(tokenizer), tokenizer.get_vocab()
-    found = {token["id"] for token in state["added_tokens"]} | set(tokenizer.all_special_ids)
-    unknown = state["model"].get("unk_token")
-    found |= {vocabulary[unknown]} & set(vocabulary.values()) if unknown in vocabulary else set()
-    if state["model"]["type"] == "Unigram" and state["model"].get("unk_id") is not None:
-        found.add(state["model"]["unk_id"])
-    return found | {number for token, number in vocabulary.items() if _is_byte(token, state)}
+    added = {token["id"] for token in state["added_tokens"]} | set(tokenizer.all_special_ids)
+    unknown = {vocabulary.get(state["model"].get("unk_token")), state["model"].get("unk_id")}
+    in_bytes = {number for token, number in vocabulary.items() if _is_byte(token, state)}
+    return added | (unknown - {None}) | in_bytes
 
 
 def _state(tokenizer: PreTrainedTokenizerBase) -> State:
@@ -184,9 +182,8 @@ def _bare(token: str, model: State) -> str:
 
 def _characters(token: str, model: State) -> Iterator[str]:
     """Each character of a token, as a beginning and as a piece inside, or at the end, of a word."""
-    prefix, suffix = (
-        model.get(f"{name}") or "" for name in ("continuing_subword_prefix", "end_of_word_suffix")
-    )
+    prefix = model.get("continuing_subword_prefix") or ""
+    suffix = model.get("end_of_word_suffix") or ""
     for character in set(_bare(token, model).removesuffix(suffix)):
         yield from {character, prefix + character, character + suffix}
 

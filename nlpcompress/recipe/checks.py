@@ -104,8 +104,9 @@ def _export(export: Values, stages: object) -> Iterator[str]:
         if given != default and quantize not in ways:
             allowed = " or ".join(f"`quantize: {way}`" for way in ways)
             yield f"export.{key}: is for {allowed}, not for {quantize}; leave it out"
-    if export.get("runtimes") and not export.get("onnx", False):
-        yield "export.runtimes: run ONNX files; it needs `onnx: true`"
+    others = {*(export.get("runtimes") or ())} - {"onnxruntime"}
+    if others and not export.get("onnx", False):
+        yield f"export.runtimes: {min(others)} runs ONNX files; it needs `onnx: true`"
     if export.get("max_metric_drop") is not None and quantize == "none":
         yield "export.max_metric_drop: bounds what quantization costs; it needs `quantize`"
 

@@ -153,7 +153,7 @@ def test_defaults_are_filled_in():
         (
             "export.quantize",
             "int4",
-            "export.quantize: input should be 'none', 'dynamic-int8', 'static-int8' or 'codes'",
+            "export.quantize: input should be 'none', 'dynamic-int8', 'static-int8', 'nncf-int8' or 'codes'",
         ),
         (
             "export",
@@ -276,7 +276,7 @@ def test_what_is_no_mapping_does_not_hide_the_rest():
 
 
 def test_runtimes_run_onnx_files():
-    with pytest.raises(ConfigError, match=r"export\.runtimes: run ONNX files; it needs `onnx"):
+    with pytest.raises(ConfigError, match=r"export\.runtimes: openvino runs ONNX files; it needs"):
         parse_recipe(_with("export", {"runtimes": ["openvino"]}))
     values = _with("export", {"onnx": True, "quantize": "nncf-int8", "calibration_samples": 8})
     assert parse_recipe(values).export.calibration_samples == 8
