@@ -153,7 +153,7 @@ def test_defaults_are_filled_in():
         (
             "export.quantize",
             "int4",
-            "export.quantize: input should be 'none', 'dynamic-int8', 'static-int8', 'nncf-int8' or",
+            "export.quantize: input should be 'none', 'dynamic-int8', 'static-int8', 'nncf-int8'",
         ),
         (
             "export",
