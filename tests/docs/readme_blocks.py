@@ -1,4 +1,4 @@
-"""The fenced blocks of README.md, those after `<!-- no test -->` left out."""
+"""The fenced blocks of README.md and docs/, those after `<!-- no test -->` left out."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -11,10 +11,11 @@ MARK = "<!-- no test -->"
 
 
 class Block(NamedTuple):
-    """Its code, and the number of its first line in README.md."""
+    """Its code, the number of its first line, and the file that it is to be, if it names one."""
 
     code: str
     line: int
+    file: str | None = None
 
 
 def blocks(language: str, text: str | None = None) -> list[Block]:
@@ -25,5 +26,6 @@ def blocks(language: str, text: str | None = None) -> list[Block]:
     for before, token in zip([None, *tokens], tokens, strict=False):
         marked = before is not None and before.type == "html_block" and MARK in before.content
         if token.type == "fence" and token.info.split()[:1] == [language] and not marked:
-            found.append(Block(token.content, token.map[0] + 2))
+            file = next(iter(token.info.split()[1:]), None)
+            found.append(Block(token.content, token.map[0] + 2, file))
     return found

@@ -80,10 +80,7 @@ def test_the_commands_exist():
 
 def test_a_marked_block_is_left_out_and_no_other():
     text = f"```python\na\n```\n\n{MARK}\n```python\nb\n```\n\n```python\nc\n```\n"
-    assert [(block.code, block.line) for block in blocks("python", text)] == [
-        ("a\n", 2),
-        ("c\n", 11),
-    ]
+    assert blocks("python", text) == [("a\n", 2, None), ("c\n", 11, None)]
 
 
 def test_every_block_has_a_language_that_is_tested():
