@@ -1,5 +1,11 @@
 """OpenVINO says what torch says, of whole, cut and quantized models; NNCF's files run in both."""
 
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -18,8 +24,9 @@ from nlpcompress.export import (
 )
 from nlpcompress.export.optional import needed
 
-pytest.importorskip("openvino", reason="the extra openvino is not installed")
-pytest.importorskip("nncf", reason="the extra openvino is not installed")
+for package in ("openvino", "nncf"):
+    if importlib.util.find_spec(package) is None:
+        pytest.skip("the extra openvino is not installed", allow_module_level=True)
 
 
 def batches(count):
@@ -67,9 +74,26 @@ def test_missing_and_torn_files_are_told(bert_file, tmp_path):
 
 
 def test_a_missing_package_is_told(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "openvino", None)
+    monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(ConfigError, match=r"pip install nlpcompress\[openvino\]"):
         needed("openvino")
+
+
+def test_nobody_is_told_of_the_use(bert_file, tmp_path):
+    """In a home of its own, where what reports would leave its number."""
+    code = (
+        "import sys; from nlpcompress.export import OpenVinoModel, quantize_nncf\n"
+        "from export_models import text_batch\n"
+        "OpenVinoModel(sys.argv[1]); quantize_nncf(sys.argv[1], sys.argv[2], [text_batch()])\n"
+        "assert sys.modules['openvino_telemetry'] is None"
+    )
+    home = tmp_path / "home"
+    home.mkdir()
+    paths = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    command = [sys.executable, "-c", code, str(bert_file), str(tmp_path / "int8.onnx")]
+    environment = os.environ | {"HOME": str(home), "PYTHONPATH": paths}
+    subprocess.run(command, check=True, env=environment)
+    assert not list(home.rglob("*openvino*"))
 
 
 def test_nncf_puts_the_products_of_an_encoder_on_integers(bert, bert_file, tmp_path):
