@@ -86,10 +86,10 @@ def run_export(job: Job, after: int, *, gate: bool) -> Path:
 def export_model(job: Job, source: Path, folder: Path, *, after: int, gate: bool) -> None:
     """Write the ONNX files of the model in `source`, parity.json, config and processor.
 
-    It is the model after `after` stages, which says how it reads the data.
-    `gate` says whether this is the result, for which `export.max_metric_drop` is judged and whose
-    codes are written. Where inputs of layers are rounded, differences are reported, not judged.
-    Raises `ParityError` when an exported model does not say what its source says.
+    It is the model after `after` stages, which says how it reads the data. `gate` says whether this
+    is the result, for which `export.max_metric_drop` is judged and whose codes are written. Where
+    inputs of layers are rounded, differences are reported, not judged. Raises `ParityError` when an
+    exported model does not say what its source says.
     """
     model, data = load_model_folder(source), job.data(after)
     path = export_onnx(model, folder / FLOAT, first_batch(data))
@@ -101,9 +101,11 @@ def export_model(job: Job, source: Path, folder: Path, *, after: int, gate: bool
     quantize = job.recipe.export.quantize
     if quantize.endswith("int8") or (quantize == "codes" and gate):
         small, tolerance = _small(job, data, model, path, tolerance)
+        bounded = gate and job.recipe.export.max_metric_drop is not None
+        reference = _metric(job, data, OnnxModel(path)) if bounded else None
         for runtime in job.recipe.export.runtimes:
             said = RUNTIMES[runtime](small)
-            gates = _gates(job, data, OnnxModel(path), said) if gate else ()
+            gates = () if reference is None else (_gate(job, reference, _metric(job, data, said)),)
             parities[_in(runtime, small)] = check_parity(
                 model, said, rows, tolerance=tolerance, gates=gates
             )
@@ -150,31 +152,26 @@ def _rows(job: Job, data: TaskData) -> list[Batch]:
     return list(test_batches(data, batch_size=size, limit=PARITY_ROWS))
 
 
-def _gates(
-    job: Job, data: TaskData, whole: GraphModel, small: GraphModel
-) -> tuple[MetricGate, ...]:
-    """The first metric, of the float and of the int8 file, on the whole test set."""
-    bound, metric = job.recipe.export.max_metric_drop, job.recipe.evaluate.metrics[0]
-    if bound is None:
-        return ()
-    reference, candidate = (
-        evaluate(
-            predict,
-            data.test,
-            data.collate,
-            metrics=[metric],
-            batch_size=job.recipe.evaluate.batch_size,
-        )[metric]
-        for predict in (whole, small)
+def _metric(job: Job, data: TaskData, predict: GraphModel) -> float:
+    """The first metric, on the whole test set."""
+    settings = job.recipe.evaluate
+    name = settings.metrics[0]
+    values = evaluate(
+        predict, data.test, data.collate, metrics=[name], batch_size=settings.batch_size
     )
-    return (
-        MetricGate(
-            metric=metric,
-            reference=reference,
-            candidate=candidate,
-            max_metric_drop=bound,
-            higher_is_better=greater_is_better(metric),
-        ),
+    return values[name]
+
+
+def _gate(job: Job, reference: float, candidate: float) -> MetricGate:
+    """The float file's metric and the smaller one's, and what may be lost."""
+    name, bound = job.recipe.evaluate.metrics[0], job.recipe.export.max_metric_drop
+    assert bound is not None, "nothing is gated without a bound"
+    return MetricGate(
+        metric=name,
+        reference=reference,
+        candidate=candidate,
+        max_metric_drop=bound,
+        higher_is_better=greater_is_better(name),
     )
 
 

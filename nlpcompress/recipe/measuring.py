@@ -4,10 +4,12 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+import datasets
 from torch import Tensor
 from tqdm.auto import tqdm
 
 from nlpcompress.bench.latency import Timing, measure_latency, shape_name
+from nlpcompress.data.task_data import Collate
 from nlpcompress.evaluation.evaluate import evaluate
 from nlpcompress.evaluation.heads import Answers
 from nlpcompress.recipe.artefacts import Artefact, Predict
@@ -19,19 +21,23 @@ logger = logging.getLogger(__name__)
 
 def quality(job: Job, artefact: Artefact) -> dict[str, float]:
     """The recipe's metrics of one artefact on the whole test set."""
-    settings, data = job.recipe.evaluate, job.data(artefact.after)
+    data = job.data(artefact.after)
     with _counted(artefact.load(), len(data.test), artefact.name) as predict:
-        values = evaluate(
-            predict,
-            data.test,
-            data.collate,
-            metrics=settings.metrics,
-            batch_size=settings.batch_size,
-        )
-    metrics = {name: values[name] for name in settings.metrics}
+        metrics = metrics_of(job, predict, data.test, data.collate)
     shown = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
     logger.info("%s: %s on %d rows", artefact.name, shown, len(data.test))
     return metrics
+
+
+def metrics_of(
+    job: Job, predict: Predict, rows: datasets.Dataset, collate: Collate
+) -> dict[str, float]:
+    """The recipe's metrics of a prediction on some rows."""
+    settings = job.recipe.evaluate
+    values = evaluate(
+        predict, rows, collate, metrics=settings.metrics, batch_size=settings.batch_size
+    )
+    return {name: values[name] for name in settings.metrics}
 
 
 def latencies(job: Job, rows: Sequence[Artefact]) -> dict[str, dict[str, Timing]]:

@@ -1,7 +1,8 @@
 """How far each axis of a finished model can be cut, by itself, before quality falls."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import datasets
@@ -12,10 +13,11 @@ from tqdm.auto import tqdm
 from nlpcompress.axes import Axes, Axis, find_axes
 from nlpcompress.core.edits import Keep
 from nlpcompress.errors import ConfigError, PlanError
-from nlpcompress.evaluation.evaluate import Batch, Predict, answers_of, evaluate, torch_predictor
+from nlpcompress.evaluation.evaluate import Batch, Predict, answers_of, torch_predictor
 from nlpcompress.methods.pruning.ranking import keep_best
 from nlpcompress.models.examples import example_inputs
 from nlpcompress.recipe.job import Job
+from nlpcompress.recipe.measuring import metrics_of
 from nlpcompress.scoring import taylor_scores
 from nlpcompress.surgery.keep import kept_masks, zeroed
 from nlpcompress.training.context import Batches
@@ -57,9 +59,9 @@ def scan(job: Job, model: nn.Module, *, shares: Sequence[float], samples: int) -
     chosen = [axis for axis in axes if axis.kind in KINDS and axis.frozen is None and axis.taps]
     if not chosen:
         raise PlanError(f"this model has no free axis of {', '.join(KINDS)} to scan")
-    train = job.data(job.last).train
-    rows = train.select(range(min(samples, len(train))))
-    quality = _quality(job, rows)
+    data = job.data(job.last)
+    rows = data.train.select(range(min(samples, len(data.train))))
+    quality = partial(metrics_of, job, rows=rows, collate=data.collate)
     cuts: dict[str, dict[float, dict[str, float]]] = {axis.name: {} for axis in chosen}
     with tqdm(total=len(chosen) * len(shares), desc="Scanning", disable=None, leave=False) as bar:
         for edit, share in _edits(_scored(job, model, chosen, rows), chosen, shares):
@@ -67,22 +69,6 @@ def scan(job: Job, model: nn.Module, *, shares: Sequence[float], samples: int) -
             bar.update()
     sizes = {axis.name: axis.size for axis in chosen}
     return Scan(len(rows), quality(torch_predictor(model)), sizes, cuts)
-
-
-def _quality(job: Job, rows: datasets.Dataset) -> Callable[[Predict], dict[str, float]]:
-    settings = job.recipe.evaluate
-
-    def measured(predict: Predict) -> dict[str, float]:
-        values = evaluate(
-            predict,
-            rows,
-            job.data(job.last).collate,
-            metrics=settings.metrics,
-            batch_size=settings.batch_size,
-        )
-        return {name: values[name] for name in settings.metrics}
-
-    return measured
 
 
 def _scored(

@@ -77,12 +77,15 @@ def numbered_anew(inputs: Mapping[str, Tensor], tokens: Sequence[int]) -> dict[s
 def cut_vocabulary(model: nn.Module, masks: Masks, tokens: Sequence[int]) -> None:
     """Drop the rows, and write the new numbers into configs and tables."""
     new = {old: number for number, old in enumerate(tokens)}
+    tables = {id(named_tensors(model)[name]) for name, _ in masks}
     for module in model.modules():
-        if isinstance(module, nn.Embedding) and module.num_embeddings == model.config.vocab_size:
+        if isinstance(module, nn.Embedding) and id(module.weight) in tables:
             module.padding_idx = new.get(module.padding_idx)
     cut(model, masks)
     size = model.config.vocab_size
     for config in _configs(model):
+        if getattr(config, "vocab_size", size) != size:
+            continue  # a part with a vocabulary of its own
         for name, ids in special_tokens(config, size):
             numbers = [new[token] for token in ids]
             setattr(

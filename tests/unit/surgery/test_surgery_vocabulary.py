@@ -117,13 +117,30 @@ def test_the_padding_that_positions_count_from_stays_what_it_is():
         apply_plan(model, keep([1, 2, 3, 4]), inputs)
 
 
+def test_a_table_of_another_kind_keeps_its_padding_though_it_has_as_many_rows():
+    model, inputs = FAMILIES["bert"]()
+    config = type(model.config)(
+        **model.config.to_dict() | {"max_position_embeddings": VOCABULARY, "vocab_size": VOCABULARY}
+    )
+    model = type(model)(config).eval()
+    positions = model.bert.embeddings.position_embeddings
+    assert positions.num_embeddings == VOCABULARY
+    positions.padding_idx = VOCABULARY - 1
+    model.config.pad_token_id = None  # so that nothing seems to count from it
+    apply_plan(model, keep(), inputs)
+    assert positions.padding_idx == VOCABULARY - 1 and positions.num_embeddings == VOCABULARY
+
+
 def test_an_error_in_a_later_edit_puts_the_tokens_back():
     model, inputs = FAMILIES["bert"]()
+    model.config.eos_token_id = 6
+    model.generation_config = tf.GenerationConfig(eos_token_id=6)
     plan = [*keep().to_json(), {"op": "keep_layers", "layers": [7]}]
     with pytest.raises(PlanError):
         apply_plan(model, plan, inputs)
     assert model.config.vocab_size == model.get_input_embeddings().num_embeddings == VOCABULARY
     assert model.get_input_embeddings().padding_idx == 1
+    assert model.config.eos_token_id == model.generation_config.eos_token_id == 6
 
 
 def test_a_factored_table_is_told():
