@@ -99,7 +99,11 @@ def run(cell: Cell, arguments: argparse.Namespace) -> Result:
 def recipe(cell: Cell, arguments: argparse.Namespace) -> dict[str, Any]:
     """Quantize, with a training or without."""
     config = {"runs": arguments.runs, "num_samples": arguments.samples, **WAYS[cell.way]}
-    stage: dict[str, Any] = {"method": "hessian_mixed", "config": config}
+    stage: dict[str, Any] = {
+        "method": "hessian_mixed",
+        "config": config,
+        "cache_scores": str(arguments.out / "scores"),
+    }
     if cell.how == COMPENSATED:
         config["compensate"] = True
     if cell.how == TRAINED:

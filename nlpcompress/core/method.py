@@ -146,9 +146,10 @@ class Method:
     """A way to compress: a subclass overrides the verbs it needs. None changes the model's shape.
 
     A method is built from its `Config`, kept unchanged as `config`. `cuts` says that its plan makes
-    the model smaller or sparser, `renumbers` that tokens have other ids then. What it needs is
-    checked before any work: `looks_inside` means the teacher itself, as it runs, and not only its
-    answers; `looked_at` says at what.
+    the model smaller or sparser, `renumbers` that tokens have other ids then, `stores_scores` that
+    costly scores go into the context's `cache`. What it needs is checked before any work:
+    `looks_inside` means the teacher itself, as it runs, and not only its answers; `looked_at` says
+    at what.
     """
 
     name: ClassVar[str]
@@ -159,6 +160,7 @@ class Method:
     needs_teacher: ClassVar[bool] = False
     looks_inside: ClassVar[bool] = False
     needs_batches: ClassVar[bool] = False
+    stores_scores: ClassVar[bool] = False
 
     def __init__(self, config: Any) -> None:
         self.config = config

@@ -1,8 +1,9 @@
 """What the schema cannot say: names that must be in tables, and parts that must fit each other."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from typing import Any
 
+from nlpcompress.core.method import Method
 from nlpcompress.core.registry import Registry
 from nlpcompress.data.check import check_source
 from nlpcompress.data.config import DataConfig
@@ -182,7 +183,7 @@ def _after_renumbering(recipe: Values) -> Iterator[str]:
     before, task = None, _block(recipe, "model").get("task")
     for position, stage in _mappings(recipe.get("stages")):
         others = (other.get("method") for _, other in _mappings(stage.get("also")))
-        known = [METHODS.load(name) for name in (stage.get("method"), *others) if name in METHODS]
+        known = _known((stage.get("method"), *others))
         learning = [method.name for method in known if method.needs_teacher]
         where = f"stages.{position}"
         if before and learning and not stage.get("cache_teacher"):
@@ -249,13 +250,24 @@ def _stage(stage: Values, where: str, *, cut_before: bool) -> Iterator[str]:
     yield from _teacher(methods, stage.get("teacher"), where, cut_before=cut_before)
     if stage.get("cache_teacher"):
         yield from _answers(methods, f"{where}.cache_teacher")
+    if stage.get("cache_scores"):
+        yield from _scores(methods, f"{where}.cache_scores")
 
 
 def _answers(methods: Sequence[object], where: str) -> Iterator[str]:
     """Stored answers must be what the methods learn from."""
-    known = [METHODS.load(name) for name in methods if name in METHODS]
-    if not any(method.needs_teacher for method in known):
+    if not any(method.needs_teacher for method in _known(methods)):
         yield f"{where}: no method of this stage learns from a teacher; leave it out"
+
+
+def _scores(methods: Sequence[object], where: str) -> Iterator[str]:
+    """Stored scores must be what the methods decide by."""
+    if not any(method.stores_scores for method in _known(methods)):
+        yield f"{where}: no method of this stage stores scores; leave it out"
+
+
+def _known(methods: Iterable[object]) -> list[type[Method]]:
+    return [METHODS.load(name) for name in methods if name in METHODS]
 
 
 def _config(name: str, config: object, where: str) -> Iterator[str]:

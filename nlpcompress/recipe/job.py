@@ -121,10 +121,10 @@ class Job:
             return None
         return Path(wanted) if isinstance(wanted, str) else self.workspace.out / PARTS / ANSWERS
 
-    @property
-    def scores(self) -> Path:
-        """Where methods store scores that are costly."""
-        return self.workspace.out / PARTS / SCORES
+    def scores(self, position: int) -> Path:
+        """Where a stage's methods store scores that are costly."""
+        wanted = self.recipe.stages[position].cache_scores
+        return Path(wanted) if wanted else self.workspace.out / PARTS / SCORES
 
     def model_folder(self, after: int) -> Path:
         """The saved model after `after` stages."""

@@ -85,6 +85,12 @@ class StageConfig(MethodConfig):
         "that are compared (in float16); steps read them. A folder in place of `true` keeps them "
         "there, where other recipes find them",
     )
+    cache_scores: str | None = Field(
+        None,
+        min_length=1,
+        description="folder for costly scores, such as the Hessian's, where other recipes find "
+        "them; by default they lie in the result's own",
+    )
 
 
 class EvaluateConfig(Config):

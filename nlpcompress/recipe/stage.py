@@ -91,7 +91,7 @@ def _train(
         teacher=teacher_of(job, methods, position),
         teacher_cache=job.answers(position),
         teacher_data=_teacher_data(job, methods, position),
-        score_cache=job.scores,
+        score_cache=job.scores(position),
     )
     resumed = agreed(job.state, trainer.last_checkpoint())
     if resumed:
@@ -181,7 +181,12 @@ def scoring_context(job: Job, model: PreTrainedModel, position: int) -> Context:
     batches = Batches(data.train, data.collate, size=SCORING_BATCH, seed=seed)
     processor = job.processor(position)
     return Context(
-        example_inputs(model), batches, None, seed, cache=job.scores, processor=processor
+        example_inputs(model),
+        batches,
+        None,
+        seed,
+        cache=job.scores(position),
+        processor=processor,
     )
 
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from nlpcompress.core.hashing import hash_tensors
+from nlpcompress.core.hashing import class_and_config, hash_tensors
 from nlpcompress.core.method import Method
 from nlpcompress.core.whole import whole_file
 from nlpcompress.errors import ConfigError, PlanError
@@ -36,7 +36,6 @@ from nlpcompress.training.numbered import Collate
 
 OF_TOKENS = ("start_logits", "end_logits")
 FORMAT_VERSION = 1
-UNIMPORTANT = ("transformers_version", "_name_or_path")
 TeacherData = tuple[Sequence[Any], Collate]
 """The training examples as a teacher reads them, and what makes batches of them."""
 
@@ -188,8 +187,7 @@ def _key(
 
 def _description(teacher: nn.Module) -> list[Any]:
     """What a teacher is beside its weights; of an ensemble, of all its teachers."""
-    config = {k: v for k, v in teacher.config.to_dict().items() if k not in UNIMPORTANT}
-    own = [type(teacher).__name__, config]
+    own = list(class_and_config(teacher))
     if not isinstance(teacher, Ensemble):
         return own
     members = [_description(member) for member in teacher.teachers]

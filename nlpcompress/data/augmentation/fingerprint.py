@@ -9,11 +9,9 @@ import numpy as np
 import torch
 import transformers
 
-from nlpcompress.core.hashing import hash_tensors
+from nlpcompress.core.hashing import class_and_config, hash_tensors
 from nlpcompress.data.augmentation.vocabulary import description
 from nlpcompress.data.augmentation.word_model import WordModel
-
-UNIMPORTANT = ("transformers_version", "_name_or_path")
 
 
 def fingerprint(what: Any, words: WordModel) -> str:
@@ -22,8 +20,7 @@ def fingerprint(what: Any, words: WordModel) -> str:
     """
     versions = [torch.__version__, transformers.__version__, np.__version__]
     model, tokenizer = words.masked_lm, words.tokenizer
-    config = {k: v for k, v in model.config.to_dict().items() if k not in UNIMPORTANT}
-    parts = [type(model).__name__, config, description(tokenizer), tokenizer.special_tokens_map]
+    parts = [*class_and_config(model), description(tokenizer), tokenizer.special_tokens_map]
     text = json.dumps([what, versions, parts], sort_keys=True, default=str)
     total = hashlib.sha256(text.encode())
     for part in (hash_tensors(model.state_dict()), *_vectors(words)):

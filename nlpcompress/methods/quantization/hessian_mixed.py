@@ -58,6 +58,7 @@ class HessianMixed(Method):
     cuts: ClassVar[bool] = True
     quantizes: ClassVar[bool] = True
     needs_batches: ClassVar[bool] = True
+    stores_scores: ClassVar[bool] = True
 
     def prepare(self, model: nn.Module, ctx: Context) -> FakeQuantSet:
         """Decide on bits, and round the weights in each forward pass.

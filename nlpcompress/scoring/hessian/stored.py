@@ -18,7 +18,7 @@ from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from torch import nn
 
-from nlpcompress.core.hashing import hash_tensors
+from nlpcompress.core.hashing import class_and_config, hash_tensors
 from nlpcompress.core.whole import whole_file
 from nlpcompress.scoring.examples import on_device_of
 from nlpcompress.scoring.hessian.products import Batch
@@ -26,7 +26,6 @@ from nlpcompress.scoring.hessian.sensitivity import Runs, Sensitivity, sensitivi
 from nlpcompress.scoring.trace import no_trace
 
 FORMAT_VERSION = 1
-UNIMPORTANT = ("transformers_version", "_name_or_path")
 Blocks = Mapping[str, Sequence[str]]
 Parts = Callable[[int], Sequence[Batch]]
 
@@ -90,7 +89,7 @@ def _key(model: nn.Module, blocks: Blocks, batches_of_run: Parts, how: Runs) -> 
     _settle(model, batches_of_run(0))
     versions = [FORMAT_VERSION, torch.__version__, transformers.__version__]
     named = {block: list(names) for block, names in blocks.items()}
-    parts = [*_description(model), named, dataclasses.asdict(how), versions]
+    parts = [*class_and_config(model), named, dataclasses.asdict(how), versions]
     total = hashlib.sha256(json.dumps(parts, default=str).encode())
     total.update(hash_tensors(model.state_dict()))
     for run in range(how.count):
@@ -105,10 +104,3 @@ def _settle(model: nn.Module, batches: Sequence[Batch]) -> None:
     with no_trace(model):
         for batch in batches[:1]:
             model(**on_device_of(model, batch))
-
-
-def _description(model: nn.Module) -> list[Any]:
-    """What a model is beside its weights."""
-    config = model.config.to_dict() if hasattr(model, "config") else {}
-    kept = {key: config[key] for key in sorted(config) if key not in UNIMPORTANT}
-    return [type(model).__name__, kept]
