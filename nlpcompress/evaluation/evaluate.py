@@ -30,7 +30,7 @@ def evaluate(
 ) -> dict[str, float]:
     """Each metric's value over the whole data set, and `samples`, the number of its rows.
 
-    `predict` is given batches without labels, in the order of the rows, and returns logits `(B, C)`
+    `predict` is given batches without labels, the longest texts first, and returns logits `(B, C)`
     or `(B, 1)`, or those of tokens, `(B, T, V)`: of these no more than a batch is held. Where
     batches also have a label of pairs, it returns both, `{"tokens": (B, T, V), "order": (B, 2)}`,
     and each metric sees its own. Raises `DataError` (empty set, no labels, NaN) and
@@ -39,7 +39,8 @@ def evaluate(
     tallies = _tallies(metrics)
     if len(dataset) == 0:
         raise DataError("the data set to evaluate on has no rows; at least one is needed")
-    for predictions, labels in _predicted(predict, dataset, collate, batch_size=batch_size):
+    rows = _by_length(dataset)
+    for predictions, labels in _predicted(predict, rows, collate, batch_size=batch_size):
         _add(tallies, predictions, labels)
     return {**_values(tallies), "samples": len(dataset)}
 
@@ -120,6 +121,14 @@ def _add(tallies: Mapping[str, Tally], predictions: Answers, labels: Answers) ->
 
 def _values(tallies: Mapping[str, Tally]) -> dict[str, float]:
     return {name: tally.value() for name, tally in tallies.items()}
+
+
+def _by_length(dataset: datasets.Dataset) -> datasets.Dataset:
+    """Texts of like lengths together, so that there is little padding, the longest first."""
+    if "input_ids" not in dataset.column_names:
+        return dataset
+    lengths = np.array([len(ids) for ids in dataset["input_ids"]])
+    return dataset if np.ptp(lengths) == 0 else dataset.select(np.argsort(-lengths, kind="stable"))
 
 
 def _predicted(

@@ -58,10 +58,11 @@ def _turns(node: Any) -> bool:
 
 def _turned(weight: Any, axes: Sequence[int]) -> Any:
     values = np.ascontiguousarray(weight.const_value.numpy().transpose(axes))
-    return _constant(f"{weight.name}_turned", values, weight.dtype)
+    return constant(f"{weight.name}_turned", values, weight.dtype)
 
 
-def _constant(name: str, values: Any, dtype: ir.DataType) -> Any:
+def constant(name: str, values: Any, dtype: ir.DataType) -> Any:
+    """A value of the graph that is known beforehand; the caller enters it as an initializer."""
     return ir.Value(
         name=name,
         shape=ir.Shape(values.shape),
@@ -83,7 +84,7 @@ def store_scales_as_halves(graph: Any) -> int:
         values = scales.const_value.numpy()
         halves = values.astype(np.float16)
         if values.dtype == np.float32 and np.array_equal(halves, values):
-            half = _constant(f"{scales.name}_half", halves, ir.DataType.FLOAT16)
+            half = constant(f"{scales.name}_half", halves, ir.DataType.FLOAT16)
             cast = ir.node("Cast", [half], {"to": ir.DataType.FLOAT})
             cast.outputs[0].type, cast.outputs[0].shape = scales.type, scales.shape
             graph.initializers[half.name] = half

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from nlpcompress.errors import AxisError, ParityError, PlanError
+from nlpcompress.export.fuse import fuse_attention
 from nlpcompress.export.graph import (
     name_dimensions,
     spell_residuals_as_sums,
@@ -53,6 +54,7 @@ def export_onnx(
     example_inputs: Mapping[str, Tensor],
     *,
     weights: Weights = "decoded",
+    fuse: bool = True,
 ) -> Path:
     """Write `model` to `path` as ONNX and return the path.
 
@@ -65,6 +67,9 @@ def export_onnx(
     Quantized weights are written as the floats that their codes stand for, or, with
     `weights="codes"`, as the codes themselves for ONNX Runtime's own operators: nothing is rounded
     again (`nlpcompress.export.packed` says which operators).
+
+    With `fuse` attention is one operator of ONNX Runtime's, which OpenVINO reads, too; without it
+    the file has standard operators only, but for codes.
 
     The file is written in a folder beside `path`, and renamed once it is whole and has been run at
     another batch size and length than the example's: `path` never holds a torn model.
@@ -79,6 +84,7 @@ def export_onnx(
         program = _trace(model, inputs, weights)
         rewritten = spell_residuals_as_sums(program.model.graph)
         name_dimensions(program.model.graph, free_dimensions(inputs))
+        fused = fuse_attention(program.model) if fuse else 0
         # What the exporter notes of each node: traces with this machine's paths, 0.1 MB a layer.
         ClearMetadataAndDocStringPass()(program.model)
         DeduplicateInitializersPass(size_limit=sys.maxsize)(program.model)
@@ -86,7 +92,7 @@ def export_onnx(
         program.save(folder / path.name)
         _check_other_shape(model, OnnxModel(folder / path.name), other_shape(inputs))
         publish(folder, path)
-    logger.info("exported %s (%d residual sums)", path.name, rewritten)
+    logger.info("exported %s (%d attentions fused, %d residual sums)", path.name, fused, rewritten)
     return path
 
 

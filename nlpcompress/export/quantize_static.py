@@ -30,9 +30,10 @@ class StaticInt8(Config):
     AVX-512 VNNI, onnxruntime 1.32, times as fast as float: ResNet-18 3.4 (signed 1.3), MobileNetV2
     2.0 (signed 1.2).
 
-    In transformers only products (those of attention, too) and tables are in 8 bits: with all else,
-    a fine-tuned 6-layer encoder fell from .885 to .767 on 1,000 texts, with products alone to .873
-    at 2.3 times float's speed; `quantize_dynamic` had .881 at 2.5. This here is for pictures.
+    In transformers only products (those of attention, too, unless it is fused) and tables are in 8
+    bits: with all else, a fine-tuned 6-layer encoder fell from .885 to .767 on 1,000 texts, with
+    products alone to .873 at 2.3 times float's speed; `quantize_dynamic` had .881 at 2.5. This here
+    is for pictures.
     """
 
     per_channel: bool = Field(True, description="a scale for each output; false: one a weight")

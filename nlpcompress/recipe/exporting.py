@@ -92,7 +92,8 @@ def export_model(job: Job, source: Path, folder: Path, *, after: int, gate: bool
     exported model does not say what its source says.
     """
     model, data = load_model_folder(source), job.data(after)
-    path = export_onnx(model, folder / FLOAT, first_batch(data))
+    fuse = job.recipe.export.fuse
+    path = export_onnx(model, folder / FLOAT, first_batch(data), fuse=fuse)
     tolerance = None if rounds_inputs(model) else FLOAT_TOLERANCE
     rows, parities = _rows(job, data), {}
     for runtime in job.recipe.export.runtimes:
@@ -133,7 +134,8 @@ def _small(
     if export.quantize == "nncf-int8":
         return quantize_nncf(path, path.with_name(NNCF), examples), None
     codes = path.with_name(CODES)
-    return export_onnx(model, codes, first_batch(data), weights="codes"), tolerance
+    export_onnx(model, codes, first_batch(data), weights="codes", fuse=export.fuse)
+    return codes, tolerance
 
 
 def export_packed(source: Path) -> Path:

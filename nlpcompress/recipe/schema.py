@@ -117,6 +117,11 @@ class ExportConfig(Config):
         "nncf-int8: best for OpenVINO (nlpcompress[openvino]); codes: those of a model that a "
         "stage has quantized, as they are",
     )
+    fuse: bool = Field(
+        True,
+        description="attention as one operator of ONNX Runtime's, which OpenVINO reads, too; "
+        "false: standard operators only",
+    )
     runtimes: Annotated[tuple[Runtime, ...], Field(strict=False, min_length=1)] = Field(
         ("onnxruntime",),
         description="what runs the ONNX files to compare, measure and time them; each has its rows",

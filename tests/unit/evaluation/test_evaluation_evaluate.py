@@ -32,7 +32,7 @@ def parity(batch):
     return np.stack([1 - odd, odd], axis=1)
 
 
-def test_every_row_is_measured_once_in_order_and_labels_are_kept_from_the_predictor():
+def test_every_row_is_measured_once_and_labels_are_kept_from_the_predictor():
     seen = []
 
     def predict(batch):
@@ -43,6 +43,28 @@ def test_every_row_is_measured_once_in_order_and_labels_are_kept_from_the_predic
     values = evaluate(predict, ROWS, collate, metrics=["accuracy", "f1"], batch_size=4)
     assert values == {"accuracy": 1.0, "f1": 1.0, "samples": 10}
     assert seen == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+
+
+def test_texts_of_like_lengths_share_a_batch_the_longest_first():
+    lengths = [2, 7, 3, 7, 1]
+    rows = {"input_ids": [[row] * n for row, n in enumerate(lengths)], "labels": [0, 1, 1, 0, 1]}
+    dataset, seen = datasets.Dataset.from_dict(rows), []
+
+    def padded(rows):
+        room = max(len(row["input_ids"]) for row in rows)
+        ids = [row["input_ids"] + [9] * (room - len(row["input_ids"])) for row in rows]
+        return {
+            "input_ids": torch.tensor(ids),
+            "labels": torch.tensor([row["labels"] for row in rows]),
+        }
+
+    def predict(batch):
+        seen.append((batch["input_ids"][:, 0].tolist(), batch["input_ids"].shape[1]))
+        return np.eye(2)[[rows["labels"][row] for row in batch["input_ids"][:, 0]]]
+
+    values = evaluate(predict, dataset, padded, metrics=["accuracy"], batch_size=2)
+    assert values == {"accuracy": 1.0, "samples": 5}
+    assert seen == [([1, 3], 7), ([2, 0], 3), ([4], 1)]
 
 
 def test_the_value_does_not_depend_on_the_batch_size():

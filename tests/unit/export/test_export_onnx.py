@@ -42,6 +42,27 @@ def test_an_unevenly_cut_model_exports_and_is_smaller(uneven_bert, bert_file, tm
     assert path.stat().st_size < bert_file.stat().st_size
 
 
+def test_attention_is_one_operator_and_every_layer_has_its_own_heads(uneven_bert, tmp_path):
+    path = export_onnx(uneven_bert, tmp_path / "model.onnx", text_batch())
+    layers = uneven_bert.bert.encoder.layer
+    fused = [n for n in onnx.load(path).graph.node if n.op_type == "MultiHeadAttention"]
+    heads = [onnx.helper.get_node_attr_value(node, "num_heads") for node in fused]
+    size = uneven_bert.config.hidden_size // uneven_bert.config.num_attention_heads
+    assert heads == [layer.attention.self.query.out_features // size for layer in layers]
+    assert len(set(heads)) > 1
+
+
+def test_without_fusing_all_operators_are_standard_and_say_the_same(uneven_bert, tmp_path):
+    fused, plain = (
+        export_onnx(uneven_bert, tmp_path / f"{fuse}.onnx", text_batch(), fuse=fuse)
+        for fuse in (True, False)
+    )
+    assert {node.domain for node in onnx.load(plain).graph.node} == {""}
+    assert [entry.domain for entry in onnx.load(plain).opset_import] == [""]
+    own, other = (OnnxModel(path).run(text_batch())["logits"] for path in (fused, plain))
+    assert np.abs(own - other).max() < 1e-6 * np.abs(other).max() + 1e-6
+
+
 def test_an_image_model_has_a_free_batch_only(resnet, tmp_path):
     picture = torch.randn(1, 3, 32, 32)
     path = export_onnx(resnet, tmp_path / "model.onnx", {"pixel_values": picture})

@@ -78,8 +78,8 @@ def test_of_a_transformer_products_and_tables_alone(bert, bert_file, tmp_path):
     batches = [text_batch(8, 20, seed=seed) for seed in range(4)]
     labelled = [batch | {"labels": torch.zeros(8)} for batch in batches]
     path = quantize_static(bert_file, tmp_path / "static.onnx", labelled)
-    # 2 layers of q, k, v, attention output, 2 of the FFN and 2 of the attention itself; 2 heads
-    assert count_integer_products(path) == 2 * 8 + 2
+    # 2 layers of q, k, v, attention output, and 2 of the FFN; 2 heads; attention itself is fused
+    assert count_integer_products(path) == 2 * 6 + 2
     nodes = load_graph(path).graph.node
     encoded = {name for n in nodes if n.op_type == "QuantizeLinear" for name in n.input}
     norms = {n.output[0] for n in nodes if n.op_type == "Add"} - encoded
