@@ -16,7 +16,7 @@ def verdict(report: Report) -> str | None:
     """
     first, *others = report.rows
     ours = [row for row in others if not row.name.startswith(f"{first.name}-")]
-    shape = _shape([first, *ours])
+    shape = timed_shape([first, *ours])
     if shape is None or not ours:
         return None
     within = [row for row in ours if _holds(report.bound, first, row)]
@@ -28,7 +28,8 @@ def verdict(report: Report) -> str | None:
     return f"{text} than {first.name}{_quality(report.bound, first, best, holds=bool(within))}."
 
 
-def _shape(rows: Sequence[Row]) -> str | None:
+def timed_shape(rows: Sequence[Row]) -> str | None:
+    """The last shape that all rows were timed at; None where there is none."""
     shapes = [s for s in rows[0].latency_ms if all(s in row.latency_ms for row in rows)]
     return shapes[-1] if shapes else None
 

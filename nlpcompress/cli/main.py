@@ -19,6 +19,7 @@ VERBS = {
     "axes": "list a model's axes: what can be cut, and why the rest cannot",
     "export": "write the model in a folder as checked ONNX files, or for compressed-tensors",
     "evaluate": "measure the models in a result folder on the test set",
+    "check": "say whether a result meets a budget, and by how much",
     "scan": "say how far each axis of a result can be cut before its quality falls",
     "bench": "time the models in a result folder",
     "report": "write report.md and report.html again from report.json, and print the table",
@@ -31,7 +32,7 @@ FAILED = 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit status: 0, or 2 after an error of the user's input.
+    """Run one command and return its exit status: 0, 1 for a no of `check`, 2 after an error.
 
     Such an error is one message on stderr; `--debug` shows where it came from as well.
     """

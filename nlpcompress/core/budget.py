@@ -18,30 +18,43 @@ class Budget(Config):
     parameters: int | None = Field(
         None, gt=0, description="number of parameters, shared ones counted once"
     )
-    size_bytes: int | None = Field(None, gt=0, description="bytes of the weights on disk")
+    size_bytes: int | None = Field(None, gt=0, description="bytes of the file that is run")
     macs: int | None = Field(
         None, gt=0, description="multiply-accumulates of one forward pass of the example batch"
     )
     peak_activations: int | None = Field(
         None, gt=0, description="largest number of activation elements alive at once"
     )
+    bytes_moved: int | None = Field(
+        None, gt=0, description="bytes that operations read and write, run one by one"
+    )
+    energy_mj_estimate: float | None = Field(
+        None, gt=0, description="millijoule of one pass, an estimate from `macs` and `bytes_moved`"
+    )
     latency_ms: float | None = Field(
         None, gt=0, description="median milliseconds of one forward pass"
     )
+    metric_drop: float | None = Field(
+        None, ge=0, description="how much worse than before the first metric is, absolute"
+    )
+
+    @property
+    def bounds(self) -> dict[str, float]:
+        """Those that are set."""
+        return {name: bound for name, bound in self if bound is not None}
 
     def margins(self, costs: Mapping[str, float]) -> dict[str, float]:
         """Bound minus cost for each bound that is set; negative where the bound is broken.
 
         Raises `ConfigError` when a cost that is bounded was not measured.
         """
-        bounds = {name: bound for name, bound in self if bound is not None}
-        unmeasured = sorted(set(bounds) - set(costs))
+        unmeasured = sorted(set(self.bounds) - set(costs))
         if unmeasured:
             raise ConfigError(
                 f"the budget bounds {', '.join(unmeasured)}, which was not measured; "
                 f"have: {', '.join(sorted(costs))}"
             )
-        return {name: bound - costs[name] for name, bound in bounds.items()}
+        return {name: bound - costs[name] for name, bound in self.bounds.items()}
 
     def allows(self, costs: Mapping[str, float]) -> bool:
         """Whether every bound holds (a cost equal to its bound does)."""

@@ -1,7 +1,7 @@
 """The base of all configs: frozen, strict, no unknown keys, and errors a person can act on."""
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any, Self
+from typing import Any, Self, TypeGuard, get_args
 
 import pydantic
 
@@ -85,11 +85,16 @@ def _explain(error: Any, model: type[pydantic.BaseModel]) -> str:
 def _fields_at(model: type[pydantic.BaseModel], loc: tuple[int | str, ...]) -> Iterable[str]:
     for part in loc:
         field = model.model_fields.get(str(part))
-        inner = field.annotation if field else None
-        if not (isinstance(inner, type) and issubclass(inner, pydantic.BaseModel)):
+        annotation = field.annotation if field else None
+        blocks = [inner for inner in (annotation, *get_args(annotation)) if _is_block(inner)]
+        if not blocks:
             return ()
-        model = inner
+        model = blocks[0]
     return model.model_fields
+
+
+def _is_block(annotation: object) -> TypeGuard[type[pydantic.BaseModel]]:
+    return isinstance(annotation, type) and issubclass(annotation, pydantic.BaseModel)
 
 
 def _lower_first(text: str) -> str:

@@ -114,6 +114,11 @@ class DataConfig(Config):
         description="use at most this many test rows (or documents), the same ones whatever the "
         "seed",
     )
+    validation: bool = Field(
+        False,
+        description="judge on a fixed fifth of the training rows, and leave the test set alone: to "
+        "choose between recipes",
+    )
     masking: MaskingConfig | None = Field(
         None,
         description="for the tasks masked-lm and pretraining: which tokens are to be told; left "

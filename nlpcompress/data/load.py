@@ -28,7 +28,7 @@ from nlpcompress.data.sentence_order import LABELS as ORDERS
 from nlpcompress.data.sentence_order import order_rows
 from nlpcompress.data.source import Source
 from nlpcompress.data.spans import continuing_pieces
-from nlpcompress.data.split import SPLIT_SEED, choose_rows
+from nlpcompress.data.split import SPLIT_SEED, choose_rows, training_only
 from nlpcompress.data.table import (
     DATASETS,
     HUB,
@@ -86,7 +86,7 @@ def read_source(config: DataConfig) -> Source:
     for where, split in splits(source):
         if len(split) == 0:
             raise DataError(f"{where} of '{config.name}' has no rows; at least one is needed")
-    return source
+    return training_only(source) if config.validation else source
 
 
 def _texts(

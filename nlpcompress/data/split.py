@@ -1,5 +1,7 @@
 """Which rows are train and which are test: fixed, so that every seed measures the same rows."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from nlpcompress.data.config import DataConfig
@@ -28,6 +30,13 @@ def split_rows(count: int) -> tuple[np.ndarray, np.ndarray]:
     order = shuffled(count, SPLIT_SEED)
     cut = int(count * TRAIN_SHARE)
     return order[:cut], order[cut:]
+
+
+def training_only(source: Source) -> Source:
+    """The rows that are for training, as a source without a test set: part of them becomes one."""
+    if source.test is not None:
+        return replace(source, test=None)
+    return replace(source, train=source.train.select(split_rows(len(source.train))[0]))
 
 
 def choose_rows(source: Source, config: DataConfig, seed: int) -> tuple[np.ndarray, np.ndarray]:

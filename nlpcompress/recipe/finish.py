@@ -67,7 +67,7 @@ def finish(job: Job) -> None:
 
 
 def _export(job: Job) -> None:
-    if job.teacher_after is not None:
+    if job.teacher_after is not None and job.recipe.evaluate.before:
         run_export(job, job.teacher_after, gate=False)
     folder = run_export(job, job.last, gate=True)
     (job.workspace.out / ONNX).mkdir(exist_ok=True)
@@ -157,7 +157,8 @@ def _stages(job: Job) -> Iterator[dict[str, Any]]:
 
 def _exports(job: Job) -> Iterator[dict[str, Any]]:
     """Only where there are exports: of the teacher, of the result."""
-    for after in (job.teacher_after, job.last):
+    before = job.teacher_after if job.recipe.evaluate.before else None
+    for after in (before, job.last):
         if after is not None and job.recipe.export.onnx:
             record, model = export_part(job, after).record, job.part(after).record
             assert record is not None, "a report before its exports were done"

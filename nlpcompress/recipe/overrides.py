@@ -26,11 +26,12 @@ def apply_overrides(values: Mapping[str, Any], overrides: Sequence[str]) -> dict
                 f"'{override}' is not an override; write key.path=value, such as "
                 "stages.1.config.keep=0.6"
             )
-        _set(result, path.strip(), read_value(text, f"override {path.strip()}"))
+        set_value(result, path.strip(), read_value(text, f"override {path.strip()}"))
     return result
 
 
-def _set(values: dict[str, Any], path: str, value: Any) -> None:
+def set_value(values: dict[str, Any], path: str, value: Any) -> None:
+    """Set what a path leads to, in place; raises `ConfigError` for one that leads nowhere."""
     *parents, last = path.split(".")
     place: Any = values
     for depth, part in enumerate(parents):

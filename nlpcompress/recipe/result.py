@@ -47,4 +47,5 @@ def teacher_rows(job: Job) -> list[Artefact]:
 
 def _has_teacher(job: Job) -> bool:
     after = job.teacher_after
-    return after is not None and job.part(after).record is not None
+    wanted = after is not None and job.recipe.evaluate.before
+    return wanted and job.part(after).record is not None

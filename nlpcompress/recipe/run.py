@@ -15,6 +15,7 @@ from nlpcompress.recipe.finish import finish, finished
 from nlpcompress.recipe.job import Job, duration
 from nlpcompress.recipe.launch import agreed, join, main_first
 from nlpcompress.recipe.schema import Recipe
+from nlpcompress.recipe.search.run import run_search
 from nlpcompress.recipe.source import check_lengths, check_teacher_tokenizer, check_word_model
 from nlpcompress.recipe.stage import run_stage, run_start
 from nlpcompress.recipe.workspace import PARTS, Workspace
@@ -34,6 +35,8 @@ def run_recipe(recipe: Recipe, out: str | Path | None = None) -> Report:
     if out is not None:
         recipe = recipe.model_copy(update={"out": str(out)})
     assert recipe.out is not None, "an unresolved recipe; use load_recipe"
+    if recipe.search is not None:
+        return run_search(recipe, Path(recipe.out), run_recipe)
     job = Job(recipe, Workspace(Path(recipe.out)), state)
     with _held(job.workspace, state):
         if agreed(state, finished(job)):

@@ -8,6 +8,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from nlpcompress.core.config import Config
 from nlpcompress.data.augmentation.config import AugmentConfig, ReplaceConfig
 from nlpcompress.data.config import DataConfig
+from nlpcompress.recipe.search.config import SearchConfig
 
 RANDOM = "random"
 """The model id that stands for a tiny random model, made from `model.config`."""
@@ -100,6 +101,9 @@ class EvaluateConfig(Config):
         (), description="some of `nlpcompress ls metrics`; by default those of the task"
     )
     batch_size: PositiveInt = Field(32, description="examples a batch")
+    before: bool = Field(
+        True, description="also measure, export and time the model before the first cut"
+    )
 
 
 Quantize = Literal["none", "dynamic-int8", "static-int8", "nncf-int8", "codes"]
@@ -171,3 +175,6 @@ class Recipe(Config):
     evaluate: EvaluateConfig = EvaluateConfig()
     export: ExportConfig = ExportConfig()
     bench: BenchConfig = BenchConfig()
+    search: SearchConfig | None = Field(
+        None, description="many trials of this recipe, of which the best is then run"
+    )

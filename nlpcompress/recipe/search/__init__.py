@@ -1,0 +1,1 @@
+"""Many recipes for one: trials that change some of its values, judged by what must hold."""

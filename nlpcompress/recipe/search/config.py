@@ -1,0 +1,81 @@
+"""What a recipe says about its search."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, PositiveInt, model_validator
+
+from nlpcompress.core.budget import Budget
+from nlpcompress.core.config import Config
+from nlpcompress.core.nearest import nearest
+from nlpcompress.errors import ConfigError
+from nlpcompress.search.searchers import SEARCHERS
+from nlpcompress.search.space import Scalar, Space, check_space
+
+METRIC = "metric"
+OBJECTIVES = (METRIC, *Budget.model_fields)
+
+
+def _known(searcher: str) -> str:
+    if searcher not in SEARCHERS:
+        raise ValueError(f"unknown searcher '{searcher}'{nearest(searcher, SEARCHERS)}")
+    return searcher
+
+
+class FidelityConfig(Config):
+    """Cheap trials first: `fidelity: {path: stages.3.train.max_steps, values: [100, 300, 900]}`."""
+
+    path: str = Field(min_length=1, description="what makes a trial dearer and more telling")
+    values: Annotated[tuple[Scalar, ...], Field(strict=False, min_length=2)] = Field(
+        description="its values in turn, the last one the recipe's; each is a training anew"
+    )
+    pruner: Literal["halving", "median"] = Field(
+        "halving",
+        description="who goes on: halving: the best of every `factor` trials that came as far; "
+        "median: those above the median of the others there",
+    )
+    factor: int = Field(3, ge=2, description="of halving")
+
+
+class SearchConfig(Config):
+    """What may change, what must hold, what counts."""
+
+    space: Space = Field(
+        min_length=1,
+        description="path of a value in this recipe → its knob: {choices: […]}, {low: 2, high: 6} "
+        "of whole numbers, {low: 0.1, high: 1.0} of any; `step`, `log`, `when`, `paths`. A stage "
+        "whose method becomes null is left out; one whose method is chosen has its defaults",
+    )
+    budget: Budget = Field(Budget(), description="what must hold; see `nlpcompress check`")
+    objective: str = Field(
+        METRIC, description="what is best then: metric (the recipe's first), or a bound's name"
+    )
+    searcher: Annotated[str, AfterValidator(_known)] = Field(
+        "tpe",
+        description="one of bisection, grid, random, evolution, tpe, gaussian_process, "
+        "policy_gradient",
+    )
+    trials: PositiveInt = Field(20, description="how many, of all workers together")
+    row: str = Field(
+        "compressed", description="which model of a trial's report is judged, as compressed-int8"
+    )
+    shape: str | None = Field(None, description="where times are taken, as 8x64; null: the last")
+    fidelity: FidelityConfig | None = Field(None, description="null: all trials are whole")
+    storage: str | None = Field(
+        None,
+        description="database that workers on several machines share, as Optuna has it "
+        "(postgresql://…); null: a file in the result folder",
+    )
+
+    @model_validator(mode="after")
+    def _can_be_searched(self) -> "SearchConfig":
+        try:
+            check_space(self.space)
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+        if self.objective not in OBJECTIVES:
+            names = ", ".join(OBJECTIVES)
+            raise ValueError(
+                f"unknown objective '{self.objective}'{nearest(self.objective, OBJECTIVES)}; "
+                f"there are {names}"
+            )
+        return self

@@ -1,0 +1,172 @@
+"""A search at work: what all trials share, the trials, and the best one made whole."""
+
+import json
+import logging
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+
+from nlpcompress.bench import Report, read_report
+from nlpcompress.core.budget import Budget
+from nlpcompress.errors import ConfigError
+from nlpcompress.evaluation.metrics import greater_is_better
+from nlpcompress.recipe.load import parse_recipe
+from nlpcompress.recipe.schema import Recipe
+from nlpcompress.recipe.search.config import METRIC, SearchConfig
+from nlpcompress.recipe.search.record import TrialRecord, best_of, records, write_record
+from nlpcompress.recipe.search.trial import (
+    final_values,
+    judged,
+    shared_stages,
+    start_values,
+    trial_values,
+)
+from nlpcompress.recipe.workspace import PARTS, digest
+from nlpcompress.search.judged import Judged
+from nlpcompress.search.searchers import require_optuna
+from nlpcompress.search.space import Point, Scalar, settings
+
+logger = logging.getLogger(__name__)
+Run = Callable[[Recipe, Path], Report]
+GoesOn = Callable[[float, int], bool]
+KEPT = ("recipe.yaml", "report.json", "report.md", "report.html")
+"""Of a trial."""
+
+
+@dataclass(frozen=True)
+class SearchJob:
+    """A recipe with a search, in its folder. Several processes may work on one."""
+
+    recipe: Recipe
+    out: Path
+    run: Run
+
+    @property
+    def config(self) -> SearchConfig:
+        """What the recipe says of its search."""
+        assert self.recipe.search is not None, "a recipe without a search"
+        return self.recipe.search
+
+    @property
+    def folder(self) -> Path:
+        """Where trials lie."""
+        return self.out / PARTS / "search"
+
+    @property
+    def maximize(self) -> bool:
+        """Whether more of the objective is better."""
+        return self.config.objective == METRIC and greater_is_better(
+            self.recipe.evaluate.metrics[0]
+        )
+
+    @property
+    def name(self) -> str:
+        """Of the study: a recipe that says something else has another one."""
+        values = self.recipe.to_json()
+        values["search"].pop("trials")
+        return f"{self.recipe.name}-{digest({**values, 'out': None})}"
+
+    @cached_property
+    def shared(self) -> int:
+        """How many stages all trials begin with."""
+        return shared_stages(self.recipe)
+
+    @property
+    def start(self) -> Path | None:
+        """The model that all trials start from; None where they share no stage."""
+        return self.folder / "start" if self.shared else None
+
+    @property
+    def before(self) -> dict[str, float] | None:
+        """The metrics of that model."""
+        return read_report(self.start).rows[-1].metrics if self.start else None
+
+
+def run_search(recipe: Recipe, out: Path, run: Run) -> Report:
+    """Search, and run the best trial's recipe whole in `out`. Gives its report.
+
+    `run(recipe, folder)` runs one recipe. Killed, the same call goes on; called by several
+    processes at once they share the trials. Raises `ConfigError` when Optuna is not installed, and
+    when no trial holds the budget: it tells the least that any of them had of each bound.
+    """
+    require_optuna()
+    # Optuna comes with an extra.
+    from nlpcompress.search.study import How, held, open_study, run_trials  # noqa: PLC0415
+
+    job = SearchJob(recipe, out, run)
+    config = job.config
+    with held(job.folder / "whole.lock"):
+        if job.start:
+            run(parse_recipe(start_values(recipe, job.shared)), job.start)
+    study = open_study(
+        config.storage or job.folder / "journal.log",
+        name=job.name,
+        maximize=job.maximize,
+        pruner=config.fidelity and config.fidelity.pruner,
+        factor=config.fidelity.factor if config.fidelity else 1,
+    )
+    how = How(config.searcher, recipe.seed, config.trials)
+    run_trials(study, config.space, partial(_judge, job), how=how, lock=job.folder / "lock")
+    with held(job.folder / "whole.lock"):
+        found = records(study)
+        best = best_of(found, config.budget, objective=config.objective, maximize=job.maximize)
+        write_record(out, found, config.budget, best)
+        if best is None:
+            raise ConfigError(missed(found, config.budget))
+        logger.info("best of %d trials: %d, %s", len(found), best.number, json.dumps(best.point))
+        whole = final_values(recipe, settings(config.space, best.point))
+        return run(parse_recipe(whole), out)
+
+
+def _judge(job: SearchJob, number: int, point: Point, goes_on: GoesOn) -> Judged | None:
+    """Run the trial, cheaper ones first where there is a fidelity; weights do not stay."""
+    config, folder = job.config, job.folder / job.name / f"{number:04d}"
+    chosen, fidelity = settings(config.space, point), config.fidelity
+    logger.info("trial %d: %s", number, json.dumps(point))
+    found: dict[str, float] = {}
+    for rung, value in enumerate(fidelity.values if fidelity else (None,)):
+        if (
+            fidelity
+            and rung
+            and not goes_on(found[config.objective], fidelity.factor ** (rung - 1))
+        ):
+            return None
+        extra = {fidelity.path: value} if fidelity else {}
+        found = _costs(job, f"{job.recipe.name}-{number}", folder / str(rung), {**chosen, **extra})
+    misses = {
+        name: (found[name] - bound) / (bound or 1.0) for name, bound in config.budget.bounds.items()
+    }
+    return Judged(found[config.objective], misses, found)
+
+
+def _costs(
+    job: SearchJob, name: str, folder: Path, chosen: Mapping[str, Scalar]
+) -> dict[str, float]:
+    values = trial_values(job.recipe, chosen, shared=job.shared, start=job.start)
+    report = job.run(parse_recipe(values | {"name": name}), folder)
+    found = judged(job.recipe, report, job.before)
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name not in KEPT:
+            path.unlink()
+    return found
+
+
+def missed(trials: Sequence[TrialRecord], budget: Budget) -> str:
+    """What to say where no trial holds the budget."""
+    judged_ones = [trial for trial in trials if trial.costs]
+    if not judged_ones:
+        errors = list(dict.fromkeys(trial.error for trial in trials if trial.error))
+        return f"search: no trial could be judged: {errors[0] if errors else 'there was none'}"
+    least = ", ".join(
+        f"{name} {min(trial.costs[name] for trial in judged_ones):.6g} (bound {bound:g})"
+        for name, bound in budget.bounds.items()
+    )
+    return (
+        f"search: none of {len(judged_ones)} judged trials holds the budget; the least of each, "
+        f"not at once: {least}. Loosen it, widen the space or allow more trials; search.md has "
+        "them all"
+    )

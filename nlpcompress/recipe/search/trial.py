@@ -1,0 +1,113 @@
+"""One trial: the recipe that a point makes, its run, and what that costs."""
+
+import copy
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from nlpcompress.bench import Report
+from nlpcompress.bench.decision import costs
+from nlpcompress.errors import ConfigError
+from nlpcompress.recipe.overrides import set_value
+from nlpcompress.recipe.roles import first_cut
+from nlpcompress.recipe.schema import Recipe
+from nlpcompress.search.space import Scalar, paths_of
+
+STAGE = re.compile(r"stages\.(\d+)(?:\.|$)")
+AFTERWARDS = ("evaluate", "export", "bench")
+"""Blocks that change no model."""
+
+
+def shared_stages(recipe: Recipe) -> int:
+    """How many stages all trials begin with: those before the first that a knob or a fidelity
+    changes, and before the first cut, so that a teacher is the same.
+    """
+    assert recipe.search is not None, "a recipe without a search"
+    paths = [path for name, knob in recipe.search.space.items() for path in paths_of(name, knob)]
+    paths += [recipe.search.fidelity.path] if recipe.search.fidelity else []
+    cut = first_cut([stage.method for stage in recipe.stages], len(recipe.stages))
+    return min([len(recipe.stages) - 1, *(() if cut is None else (cut,)), *map(_first, paths)])
+
+
+def _first(path: str) -> int:
+    """The first stage that a path changes; 0 for what all stages depend on."""
+    if found := STAGE.match(path):
+        return int(found[1])
+    return 10**6 if path.partition(".")[0] in AFTERWARDS else 0
+
+
+def start_values(recipe: Recipe, count: int) -> dict[str, Any]:
+    """The recipe of the first `count` stages, judged as trials are."""
+    values = _plain(recipe)
+    values["stages"] = values["stages"][:count]
+    values["export"] = {}
+    return values | {"name": f"{recipe.name}-start"}
+
+
+def trial_values(
+    recipe: Recipe, settings: Mapping[str, Scalar], *, shared: int, start: Path | None
+) -> dict[str, Any]:
+    """The recipe with these settings, from the model in `start`, which has the `shared` stages.
+
+    Trials are judged on part of the training rows. Raises `ConfigError` for a path that leads
+    nowhere.
+    """
+    values = set_all(_plain(recipe), settings)
+    values["stages"] = [s for s in values["stages"][shared:] if s["method"] is not None]
+    if start is not None:
+        values["model"] = {"id": str(start), "task": recipe.model.task}
+        values["evaluate"]["before"] = False
+    return values
+
+
+def final_values(recipe: Recipe, settings: Mapping[str, Scalar]) -> dict[str, Any]:
+    """The recipe with these settings, whole, judged on the test set."""
+    values = set_all(_plain(recipe), settings)
+    values["stages"] = [stage for stage in values["stages"] if stage["method"] is not None]
+    values["data"]["validation"] = recipe.data.validation
+    return values
+
+
+def set_all(values: dict[str, Any], settings: Mapping[str, Scalar]) -> dict[str, Any]:
+    """A copy with all that is set; a stage whose method is set loses its config first."""
+    values = copy.deepcopy(values)
+    for path in settings:
+        if (found := STAGE.match(path)) and path.endswith(f"stages.{found[1]}.method"):
+            set_value(values, f"stages.{found[1]}.config", {})
+    for path, value in settings.items():
+        set_value(values, path, value)
+    return values
+
+
+def _plain(recipe: Recipe) -> dict[str, Any]:
+    values = recipe.to_json()
+    values["data"]["validation"] = True
+    return {key: value for key, value in values.items() if key not in ("search", "out")}
+
+
+def judged(recipe: Recipe, report: Report, before: Mapping[str, float] | None) -> dict[str, float]:
+    """What a budget can bound, and `metric`, of the row that counts.
+
+    `before` are the metrics of the model that all trials start from; None where the report's own
+    first row is it. Raises `ConfigError` when there is no such row, or not all was measured.
+    """
+    search = recipe.search
+    assert search is not None and report.bound is not None
+    rows = {row.name: row for row in report.rows}
+    if search.row not in rows:
+        raise ConfigError(f"search.row: the report has no {search.row}, but {', '.join(rows)}")
+    row = rows[search.row]
+    found = costs(report, row, shape=search.shape or _last(row.latency_ms))
+    if before is not None:
+        drop = report.bound.drop(before, row.metrics)
+        found |= {} if drop is None else {"metric_drop": drop}
+    found["metric"] = row.metrics[report.bound.metric]
+    lacking = sorted({*search.budget.bounds, search.objective} - set(found))
+    if lacking:
+        raise ConfigError(f"search: {search.row} was not measured for {', '.join(lacking)}")
+    return found
+
+
+def _last(names: Iterable[str]) -> str | None:
+    return list(names)[-1] if names else None

@@ -1,0 +1,78 @@
+"""The border of what holds along one knob: the interval between a yes and a no, halved."""
+
+from itertools import pairwise
+from typing import Any
+
+from optuna import Study
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+from optuna.samplers import BaseSampler
+from optuna.trial import FrozenTrial, TrialState
+
+from nlpcompress.errors import ConfigError
+
+STATES = (TrialState.COMPLETE,)
+
+
+def bisection(seed: int, trials: int) -> BaseSampler:
+    """For one knob along which constraints hold up to some value, or from it on."""
+    return BisectionSampler()
+
+
+class BisectionSampler(BaseSampler):
+    """Tries both ends, then the middle between the nearest two values of which one holds.
+
+    Where both ends hold, or neither, there is no border: the middle of the widest gap follows.
+    Raises `ConfigError` for a second knob, and for one without an order.
+    """
+
+    def infer_relative_search_space(
+        self, study: Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """None: there is one knob."""
+        return {}
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Nothing."""
+        return {}
+
+    def sample_independent(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> float:
+        """The next value of the one knob."""
+        if trial.params:
+            (other,) = trial.params
+            raise ConfigError(f"bisection is for one knob, and there are {other} and {param_name}")
+        if not isinstance(param_distribution, (FloatDistribution, IntDistribution)):
+            raise ConfigError(f"bisection is for a number between two, which {param_name} is not")
+        low, high = param_distribution.low, param_distribution.high
+        tried = {
+            float(done.params[param_name]): all(value <= 0 for value in done.constraints.values())
+            for done in study.get_trials(deepcopy=False, states=STATES)
+            if param_name in done.params
+        }
+        for end in (low, high):
+            if end not in tried:
+                return end
+        return _on_grid(_middle(tried), param_distribution)
+
+
+def _middle(tried: dict[float, bool]) -> float:
+    values = sorted(tried)
+    pairs = list(pairwise(values))
+    borders = [pair for pair in pairs if tried[pair[0]] != tried[pair[1]]]
+    below, above = max(borders or pairs, key=lambda pair: pair[1] - pair[0])
+    return (below + above) / 2
+
+
+def _on_grid(value: float, knob: FloatDistribution | IntDistribution) -> float:
+    """The nearest value that the knob can have."""
+    if knob.step is None:
+        return value
+    near = knob.low + round((value - knob.low) / knob.step) * knob.step
+    return min(max(near, knob.low), knob.high)

@@ -1,0 +1,169 @@
+"""Trials in Optuna's storage, which several workers share: asked for, judged, told, one by one."""
+
+import fcntl
+import os
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import optuna
+from optuna.pruners import BasePruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
+from optuna.storages import BaseStorage, JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, TrialState
+
+from nlpcompress.errors import NlpCompressError
+from nlpcompress.search.judged import Judged
+from nlpcompress.search.searchers import make_searcher
+from nlpcompress.search.space import Point, Space, suggest
+
+POINT, COSTS, ERROR, SAME_AS, WORKER = "point", "costs", "error", "same_as", "worker"
+
+
+class How(NamedTuple):
+    """Who chooses points, from which seed, and how many trials there are, of all workers."""
+
+    searcher: str
+    seed: int
+    trials: int
+
+
+Judge = Callable[[int, Point, Callable[[float, int], bool]], Judged | None]
+"""Number and point of a trial → what it came to; None where it was given up.
+
+The third argument tells a value on the way, and at which step, and answers whether to go on.
+"""
+
+
+def open_study(
+    storage: str | Path, *, name: str, maximize: bool, pruner: str | None = None, factor: int = 3
+) -> optuna.Study:
+    """The study, new or as it was left; a path is a journal file, text an address of a database.
+
+    `pruner` says which trials are given up early: `halving` (all but the best of `factor`),
+    `median`, or none.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    place: str | BaseStorage = storage if isinstance(storage, str) else _journal(storage)
+    return optuna.create_study(
+        storage=place,
+        study_name=name,
+        direction="maximize" if maximize else "minimize",
+        pruner=_pruner(pruner, factor),
+        load_if_exists=True,
+    )
+
+
+def run_trials(study: optuna.Study, space: Space, judge: Judge, *, how: How, lock: Path) -> None:
+    """Ask, judge and tell until there are as many trials as wanted.
+
+    A point that was judged before is not judged again. A trial that raises an error of ours has
+    failed and counts; one whose worker died on this machine does not.
+    """
+    while True:
+        with held(lock):
+            _give_up_the_dead(study)
+            number = len(study.get_trials(deepcopy=False))
+            if len(counted(study)) >= how.trials:
+                return
+            study.sampler = make_searcher(how.searcher, seed=how.seed + number, trials=how.trials)
+            trial = study.ask()
+            trial.set_user_attr(WORKER, _me())
+            point = suggest(space, trial)
+            trial.set_user_attr(POINT, point)
+        _judge_one(study, trial, point, judge)
+
+
+def counted(study: optuna.Study) -> list[FrozenTrial]:
+    """All trials but those whose worker died."""
+    return [
+        trial
+        for trial in study.get_trials(deepcopy=False)
+        if trial.state != TrialState.FAIL or ERROR in trial.user_attrs
+    ]
+
+
+def _give_up_the_dead(study: optuna.Study) -> None:
+    """Trials of workers of this machine that are no more have failed."""
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        if not _is_alive(trial.user_attrs.get(WORKER)):
+            study.tell(trial.number, state=TrialState.FAIL)
+
+
+def _judge_one(study: optuna.Study, trial: optuna.Trial, point: Point, judge: Judge) -> None:
+    def goes_on(value: float, step: int) -> bool:
+        trial.report(value, step)
+        return not trial.should_prune()
+
+    before = _judged_before(study, point)
+    try:
+        found = _again(trial, before) if before else judge(trial.number, point, goes_on)
+    except NlpCompressError as error:
+        trial.set_user_attr(ERROR, str(error))
+        study.tell(trial, state=TrialState.FAIL)
+        return
+    except BaseException:
+        study.tell(trial, state=TrialState.FAIL)
+        raise
+    if found is None:
+        study.tell(trial, state=TrialState.PRUNED)
+        return
+    trial.set_user_attr(COSTS, dict(found.costs))
+    for name, miss in found.misses.items():
+        trial.set_constraint(name, miss)
+    study.tell(trial, found.value)
+
+
+def _judged_before(study: optuna.Study, point: Point) -> FrozenTrial | None:
+    done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    return next((other for other in done if other.user_attrs[POINT] == point), None)
+
+
+def _again(trial: optuna.Trial, before: FrozenTrial) -> Judged:
+    trial.set_user_attr(SAME_AS, before.number)
+    assert before.value is not None
+    return Judged(before.value, before.constraints, before.user_attrs[COSTS])
+
+
+def _pruner(kind: str | None, factor: int) -> BasePruner:
+    """Of steps that are powers of the factor, from 1."""
+    if kind is None:
+        return NopPruner()
+    if kind == "median":
+        return MedianPruner(n_startup_trials=4)
+    return SuccessiveHalvingPruner(min_resource=1, reduction_factor=factor)
+
+
+@contextmanager
+def held(lock: Path) -> Iterator[None]:
+    """One worker of this machine at a time; the system drops the lock with the process."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _journal(path: Path) -> JournalStorage:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return JournalStorage(JournalFileBackend(str(path)))
+
+
+def _me() -> dict[str, Any]:
+    return {"host": socket.gethostname(), "pid": os.getpid(), "born": _born(os.getpid())}
+
+
+def _is_alive(worker: Mapping[str, Any] | None) -> bool:
+    """Of one that has not said who it is, or is on another machine, nothing is known."""
+    if worker is None or worker["host"] != socket.gethostname():
+        return True
+    return worker["born"] is not None and _born(worker["pid"]) == worker["born"]
+
+
+def _born(pid: int) -> str | None:
+    """When the process started, in the system's ticks; None where there is none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (FileNotFoundError, ProcessLookupError):
+        return None

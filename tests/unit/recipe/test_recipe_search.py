@@ -1,0 +1,204 @@
+"""A recipe that searches: what trials share, what they are, and the best one run whole."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from nlpcompress.bench import Bound, Report, Row, Timing, read_report
+from nlpcompress.core.budget import Budget
+from nlpcompress.errors import ConfigError
+from nlpcompress.recipe import run_recipe
+from nlpcompress.recipe.load import load_recipe, parse_recipe
+from nlpcompress.recipe.search.record import TrialRecord, best_of
+from nlpcompress.recipe.search.run import missed, run_search
+from nlpcompress.recipe.search.trial import final_values, judged, shared_stages, trial_values
+
+SMOKE = Path(__file__).parents[3] / "recipes" / "smoke" / "search.yaml"
+HEADS, NEURONS = "stages.1.config.keep", "stages.2.config.keep"
+LAST, ALPHA = "stages.3.method", "stages.3.config.alpha_ce"
+
+
+def recipe(space=None, **search):
+    values = yaml.safe_load(SMOKE.read_text())
+    values["search"] |= search | ({"space": space} if space else {})
+    return parse_recipe({**values, "out": "out/smoke"})
+
+
+@pytest.mark.parametrize(
+    ("path", "shared"),
+    [
+        (HEADS, 1),
+        ("stages.0.train.learning_rate", 0),
+        (ALPHA, 1),  # the first cut
+        ("bench.rounds", 1),
+        ("data.max_length", 0),
+        ("seed", 0),
+    ],
+)
+def test_trials_share_the_stages_before_the_first_change_and_the_first_cut(path, shared):
+    assert shared_stages(recipe({path: {"choices": [1, 2]}})) == shared
+
+
+def test_a_trial_is_the_rest_of_the_recipe_on_part_of_the_training_rows():
+    found = trial_values(recipe(), {HEADS: 0.75, LAST: None}, shared=1, start=Path("start"))
+    assert [stage["method"] for stage in found["stages"]] == [
+        "head_importance",
+        "neuron_importance",
+    ]
+    assert found["stages"][0]["config"]["keep"] == 0.75
+    assert found["model"]["id"] == "start"
+    assert (found["data"]["validation"], found["evaluate"]["before"]) == (True, False)
+    assert "search" not in found
+
+
+def test_a_stage_whose_method_is_chosen_begins_with_its_defaults():
+    chosen = {"stages.2.config.keep": 0.25, "stages.2.method": "head_importance"}
+    stage = trial_values(recipe(), chosen, shared=0, start=None)["stages"][2]
+    assert (stage["method"], stage["config"]) == ("head_importance", {"keep": 0.25})
+
+
+def test_the_last_run_is_judged_on_the_test_set():
+    found = final_values(recipe(), {HEADS: 0.75})
+    assert found["data"]["validation"] is False
+    assert len(found["stages"]) == 4
+    assert recipe().stages[1].config["keep"] == 0.5, "the recipe itself is left alone"
+
+
+def report(accuracy, parameters):
+    row = Row(
+        name="compressed",
+        metrics={"accuracy": accuracy},
+        parameters=parameters,
+        latency_ms={"2x16": Timing(median=3.0, p5=1.0, p95=9.0, samples=3)},
+    )
+    return Report(rows=(row,), bound=Bound(metric="accuracy"))
+
+
+def test_a_trial_is_judged_against_the_model_that_all_start_from():
+    found = judged(recipe(), report(0.8, 100), {"accuracy": 0.9})
+    assert found == {
+        "metric": 0.8,
+        "metric_drop": pytest.approx(0.1),
+        "parameters": 100,
+        "latency_ms": 3.0,
+    }
+    with pytest.raises(ConfigError, match=r"search\.row: the report has no small, but compressed"):
+        judged(recipe(row="small"), report(0.8, 100), None)
+    with pytest.raises(ConfigError, match="compressed was not measured for macs"):
+        judged(recipe(budget={"macs": 5}), report(0.8, 100), None)
+
+
+def run_by_size(recipe, folder):
+    """A run that takes no time: quality falls with the heads that are cut, size with both."""
+    keep = {stage.method: stage.config.get("keep") for stage in recipe.stages}
+    heads, neurons = keep.get("head_importance", 1.0), keep.get("neuron_importance", 1.0)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "model.safetensors").write_text("large")
+    (folder / "recipe.yaml").write_text("small")
+    made = report(0.5 + 0.4 * heads, int(1000 * heads + 1000 * neurons))
+    (folder / "report.json").write_text(json.dumps({"format_version": 1, **made.to_json()}))
+    return made
+
+
+def test_the_best_trial_that_holds_is_run_whole_and_trials_leave_no_weights(tmp_path):
+    found = run_search(
+        recipe(
+            {
+                HEADS: {"low": 0.25, "high": 1.0, "step": 0.25},
+                NEURONS: {"low": 0.25, "high": 1.0, "step": 0.25},
+            },
+            budget={"parameters": 1250},
+            searcher="grid",
+            trials=16,
+        ),
+        tmp_path,
+        run_by_size,
+    )
+    assert found.rows[0].metrics["accuracy"] == pytest.approx(0.9)
+    assert found.rows[0].parameters == 1250
+    values = json.loads((tmp_path / "search.json").read_text())
+    best = values["trials"][values["best"]]
+    assert best["point"] == {HEADS: 1.0, NEURONS: 0.25}
+    assert len(values["trials"]) == 16
+    trials = list((tmp_path / ".stages" / "search").glob("smoke-search-*/*/0"))
+    assert len(trials) == 16
+    assert {path.name for trial in trials for path in trial.iterdir()} == {
+        "recipe.yaml",
+        "report.json",
+    }
+    assert (tmp_path / "search.md").read_text().count("| yes |") == 10
+
+
+def test_a_budget_that_nobody_meets_says_the_least_possible(tmp_path):
+    space = {HEADS: {"low": 0.25, "high": 1.0, "step": 0.25}}
+    impossible = recipe(space, budget={"parameters": 700}, searcher="grid", trials=4)
+    with pytest.raises(ConfigError, match=r"none of 4 judged trials .* parameters 750 \(bound 700"):
+        run_search(impossible, tmp_path, run_by_size)
+    assert (tmp_path / "search.md").is_file()
+
+
+def test_cheap_trials_come_first_where_there_is_a_fidelity(tmp_path):
+    seen = []
+
+    def run(recipe, folder):
+        if recipe.stages[0].method == "head_importance":
+            seen.append((recipe.name, recipe.stages[-1].train["max_steps"]))
+        return run_by_size(recipe, folder)
+
+    asked = recipe(
+        {HEADS: {"low": 0.25, "high": 1.0, "step": 0.25}},
+        fidelity={"path": "stages.3.train.max_steps", "values": [1, 4], "factor": 2},
+        budget={"parameters": 5000},
+        searcher="grid",
+        trials=4,
+    )
+    run_search(asked, tmp_path, run)
+    whole = [name for name, steps in seen if steps == 4]
+    assert [name for name, steps in seen if steps == 1] == [f"smoke-search-{n}" for n in range(4)]
+    assert 1 <= len(whole) < 4
+    states = [t["state"] for t in json.loads((tmp_path / "search.json").read_text())["trials"]]
+    assert states.count("complete") == len(whole)
+
+
+def test_the_best_is_of_those_that_hold():
+    trials = [
+        TrialRecord(number=0, state="complete", point={}, costs={"metric": 0.9, "macs": 9}),
+        TrialRecord(number=1, state="complete", point={}, costs={"metric": 0.8, "macs": 5}),
+        TrialRecord(number=2, state="complete", point={}, costs={"metric": 0.7, "macs": 1}),
+        TrialRecord(number=3, state="fail", point={}, error="no"),
+    ]
+    budget = Budget(macs=5)
+    assert best_of(trials, budget, objective="metric", maximize=True).number == 1
+    assert best_of(trials, budget, objective="macs", maximize=False).number == 2
+    assert best_of(trials, Budget(macs=0.5 and 1), objective="metric", maximize=True).number == 2
+    assert "no trial could be judged: no" in missed(trials[3:], budget)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"searcher": "tpee"}, "unknown searcher 'tpee'; did you mean 'tpe'"),
+        ({"objective": "speed"}, "unknown objective 'speed'"),
+        ({"space": {}}, "search.space"),
+        ({"budget": {"paramters": 5}}, "search.budget.paramters.*did you mean 'parameters'"),
+    ],
+)
+def test_a_search_that_says_nothing_known_is_refused(change, text):
+    values = yaml.safe_load(SMOKE.read_text())
+    values["search"] |= change
+    with pytest.raises(ConfigError, match=text):
+        parse_recipe(values)
+
+
+def test_a_search_of_real_runs_ends_in_a_result_like_any_other(tmp_path):
+    few = load_recipe(SMOKE, ["search.trials=2", f"out={tmp_path}"])
+    found = run_recipe(few)
+    assert found == read_report(tmp_path)
+    assert [row.name for row in found.rows] == ["teacher", "compressed"]
+    assert found.rows[1].parameters <= 18000
+    assert (tmp_path / "model.safetensors").is_file()
+    marks = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("report.json")}
+    assert run_recipe(few) == found, "all is done before"
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("report.json")} == marks

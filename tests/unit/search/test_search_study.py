@@ -1,0 +1,103 @@
+"""Trials are judged once, by several workers, and a killed worker costs its own and no other."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from optuna.trial import TrialState
+from pydantic import TypeAdapter
+
+from nlpcompress.errors import ConfigError
+from nlpcompress.search.judged import Judged
+from nlpcompress.search.space import Space
+from nlpcompress.search.study import How, counted, open_study, run_trials
+
+PROGRAM = Path(__file__).parent / "study_program.py"
+SPACE = TypeAdapter(Space).validate_python({"x": {"choices": [1, 2, 3]}})
+
+
+def worker(folder, trials, seconds):
+    command = [sys.executable, str(PROGRAM), str(folder), str(trials), str(seconds)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def opened(folder, **values):
+    return open_study(folder / "journal.log", name="shared", maximize=True, **values)
+
+
+def run(folder, judge, *, searcher="random", trials=6, **values):
+    study = opened(folder, **values)
+    run_trials(study, SPACE, judge, how=How(searcher, 0, trials), lock=folder / "lock")
+    return study
+
+
+def test_two_workers_share_a_study_and_a_killed_one_costs_its_own_trial_alone(tmp_path):
+    doomed = worker(tmp_path, 8, 60)
+    assert doomed.stdout.readline().startswith("trial ")
+    other = worker(tmp_path, 8, 0.5)
+    assert other.stdout.readline().startswith("trial ")
+    os.kill(doomed.pid, signal.SIGKILL)
+    doomed.wait()
+    assert other.wait(timeout=100) == 0
+    study = opened(tmp_path)
+    states = [trial.state.name for trial in study.trials]
+    assert sorted(states) == ["COMPLETE"] * 8 + ["FAIL"]
+    assert [trial.state for trial in counted(study)] == [TrialState.COMPLETE] * 8
+    assert len({trial.params["x"] for trial in counted(study)}) == 8
+
+
+def test_two_workers_do_not_do_more_together_than_one_would(tmp_path):
+    workers = [worker(tmp_path, 8, 0.2) for _ in range(2)]
+    shares = [one.communicate(timeout=100)[0].split("trial ")[1:] for one in workers]
+    assert all(shares)
+    assert sorted(int(number) for share in shares for number in share) == list(range(8))
+
+
+def test_a_point_that_was_judged_is_not_judged_again(tmp_path):
+    asked = []
+
+    def judge(number, point, goes_on):
+        asked.append(point["x"])
+        return Judged(point["x"], {"x": point["x"] - 2}, {"cost": point["x"]})
+
+    study = run(tmp_path, judge, searcher="grid")
+    assert sorted(asked) == [1, 2, 3]
+    again = [trial for trial in study.trials if "same_as" in trial.user_attrs]
+    assert len(again) == 3
+    for trial in again:
+        before = study.trials[trial.user_attrs["same_as"]]
+        assert (trial.value, trial.constraints) == (before.value, before.constraints)
+        assert trial.user_attrs["costs"] == before.user_attrs["costs"]
+    assert study.best_trial.params["x"] == 2
+
+
+def test_an_error_of_ours_fails_the_trial_and_another_stops_the_search(tmp_path):
+    def refused(number, point, goes_on):
+        raise ConfigError("cannot be cut")
+
+    study = run(tmp_path / "ours", refused, trials=2)
+    assert [trial.user_attrs["error"] for trial in counted(study)] == ["cannot be cut"] * 2
+
+    def broken(number, point, goes_on):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run(tmp_path / "other", broken)
+    (trial,) = opened(tmp_path / "other").trials
+    assert (trial.state, counted(opened(tmp_path / "other"))) == (TrialState.FAIL, [])
+
+
+def test_a_trial_that_falls_behind_is_given_up(tmp_path):
+    """With a factor of 2 the second of two trials goes on only if it is the better."""
+    worth = iter([5.0, 1.0, 6.0])
+
+    def judge(number, point, goes_on):
+        value = next(worth)
+        return Judged(value, {}, {"value": value}) if goes_on(value, 1) else None
+
+    study = run(tmp_path, judge, searcher="grid", trials=3, pruner="halving", factor=2)
+    states = [trial.state.name for trial in study.trials]
+    assert states == ["COMPLETE", "PRUNED", "COMPLETE"]
