@@ -21,6 +21,7 @@ from cells import Result, mean_and_deviation, run_cells, spread
 from movies import TASK, fine_tuned, movie_parser, train, whole
 
 from nlpcompress import run_recipe
+from nlpcompress.bench import read_report
 from nlpcompress.bench.ledger import size_ledger
 from nlpcompress.io.load import load_model_folder
 from nlpcompress.recipe.load import parse_recipe
@@ -82,9 +83,9 @@ def cells(arguments: argparse.Namespace) -> Iterator[Cell]:
 
 def run(cell: Cell, arguments: argparse.Namespace) -> Result:
     out = arguments.out / "runs" / cell.name
-    report = run_recipe(parse_recipe(recipe(cell, arguments)), out)
+    teacher = read_report(fine_tuned(cell.seed, arguments)).rows[-1]
+    (compressed,) = run_recipe(parse_recipe(recipe(cell, arguments)), out).rows
     shutil.rmtree(out / PARTS, ignore_errors=True)
-    teacher, compressed = report.rows
     return {
         **cell._asdict(),
         "accuracy": compressed.metrics["accuracy"],
@@ -110,7 +111,8 @@ def recipe(cell: Cell, arguments: argparse.Namespace) -> dict[str, Any]:
         steps = arguments.steps
         stage |= train(steps, arguments.learning_rate, arguments, warmup_steps=steps // 10)
     model = {"id": str(fine_tuned(cell.seed, arguments)), "task": TASK}
-    return whole(cell.name, cell.seed, model, [stage], arguments)
+    made = whole(cell.name, cell.seed, model, [stage], arguments)
+    return made | {"evaluate": {"before": False}}
 
 
 def table(results: list[Result]) -> str:
