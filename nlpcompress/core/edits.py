@@ -32,6 +32,25 @@ class Keep(Config):
     _ascending = field_validator("indices")(_strictly_ascending)
 
 
+class Permute(Config):
+    """Put the positions of one named axis in another order, in every tensor that shares it.
+
+    `{"op": "permute", "axis": "layers.0.heads", "order": [2, 0, 1]}` makes head 2 the first. The
+    model computes what it did.
+    """
+
+    op: Literal["permute"] = "permute"
+    axis: str = Field(min_length=1, description="name of the axis, as `find_axes` gives it")
+    order: Indices = Field(description="all positions, in the order that they are in afterwards")
+
+    @field_validator("order")
+    @classmethod
+    def _has_all(cls, order: tuple[int, ...]) -> tuple[int, ...]:
+        if sorted(order) != list(range(len(order))):
+            raise ValueError(f"must have each of 0 to {len(order) - 1} once")
+        return order
+
+
 class KeepLayers(Config):
     """Keep these layers of the (one) stack of layers and drop the others.
 
@@ -203,6 +222,7 @@ class Mask(Config):
 
 Edit = (
     Keep
+    | Permute
     | KeepLayers
     | KeepVocabulary
     | ShareLayers
@@ -217,6 +237,7 @@ Edit = (
 )
 EDITS: dict[str, type[Edit]] = {
     "keep": Keep,
+    "permute": Permute,
     "keep_layers": KeepLayers,
     "keep_vocabulary": KeepVocabulary,
     "share_layers": ShareLayers,

@@ -1,5 +1,9 @@
 """The one stack of layers that depth edits cut."""
 
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
 from torch import nn
 
 from nlpcompress.errors import PlanError
@@ -25,6 +29,25 @@ def layers_of(model: nn.Module) -> tuple[str, nn.ModuleList]:
         found = ", ".join(path for path, _ in stacks) or "none"
         raise PlanError(f"{name} needs exactly one stack of layers for keep_layers; found: {found}")
     return stacks[0]
+
+
+@contextmanager
+def only_layers(model: nn.Module, kept: Collection[int]) -> Iterator[None]:
+    """All layers but those `kept` hand on what they are given, as if they were not there."""
+    _, stack = layers_of(model)
+    with ExitStack() as hooks:
+        for number, layer in enumerate(stack):
+            if number not in kept:
+                handle = layer.register_forward_hook(_return_input, with_kwargs=True)
+                hooks.callback(handle.remove)
+        yield
+
+
+def _return_input(
+    layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
+) -> Any:
+    hidden = args[0] if args else kwargs["hidden_states"]
+    return (hidden, *output[1:]) if isinstance(output, tuple) else hidden
 
 
 def _stacks(model: nn.Module) -> list[tuple[str, nn.ModuleList]]:

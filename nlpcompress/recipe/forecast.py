@@ -20,6 +20,7 @@ from nlpcompress.core.edits import (
     KeepLayers,
     KeepVocabulary,
     LowRank,
+    Permute,
     Quantize,
     ShareLayers,
     SvdConv,
@@ -129,6 +130,8 @@ def _actions(stage: StageConfig, plan: Plan, data: TaskData) -> Iterator[str]:
 def _cut_line(edit: Edit) -> str:
     if isinstance(edit, Keep):
         return f"keep {edit.axis}: {len(edit.indices)} stay"
+    if isinstance(edit, Permute):
+        return f"permute {edit.axis}: {len(edit.order)} in another order"
     if isinstance(edit, KeepLayers):
         return f"keep_layers layers: {len(edit.layers)} stay"
     if isinstance(edit, KeepVocabulary):

@@ -18,6 +18,7 @@ from nlpcompress.core.edits import (
     KeepVocabulary,
     LowRank,
     Mask,
+    Permute,
     Quantize,
     ShareLayers,
     SvdConv,
@@ -39,6 +40,7 @@ from nlpcompress.surgery.keep_vocabulary import (
     with_old_numbers,
 )
 from nlpcompress.surgery.low_rank import factor, factored, truncated
+from nlpcompress.surgery.permute import check_orders, permute
 from nlpcompress.surgery.quantize import quantize, roundings, with_rounded_values
 from nlpcompress.surgery.share_layers import check_shared, share, with_shared_values
 from nlpcompress.surgery.snapshot import put_back_on_error
@@ -93,7 +95,8 @@ def _on_device_of(model: nn.Module, inputs: Mapping[str, Tensor]) -> dict[str, T
 def groups(plan: Plan) -> Iterator[list[Edit]]:
     """Edits that go together: one look at the model and one check serve all of a group.
 
-    Consecutive keeps on different axes do, consecutive factorings, and consecutive roundings.
+    Consecutive keeps on different axes do, permutations likewise, consecutive factorings, and
+    consecutive roundings.
     """
     group: list[Edit] = []
     for edit in plan:
@@ -109,8 +112,8 @@ def _joins(edit: Edit, group: list[Edit]) -> bool:
     for kinds in ALIKE:
         if isinstance(edit, kinds):
             return isinstance(group[0], kinds)
-    return isinstance(edit, Keep) and all(
-        isinstance(e, Keep) and e.axis != edit.axis for e in group
+    return isinstance(edit, BY_AXIS) and all(
+        type(e) is type(edit) and e.axis != edit.axis for e in group
     )
 
 
@@ -134,6 +137,13 @@ def _keep(model: nn.Module, group: list[Keep], inputs: Mapping[str, Tensor]) -> 
     masks = kept_masks(model, axes, group)
     names = ", ".join(edit.axis for edit in group)
     return Surgery(names, zeroed(model, masks), partial(cut, model, masks))
+
+
+def _permute(model: nn.Module, group: list[Permute], inputs: Mapping[str, Tensor]) -> Surgery:
+    axes = find_axes(model, inputs)
+    check_orders(axes, group)
+    names = ", ".join(edit.axis for edit in group)
+    return Surgery(names, partial(_as_it_is, model), partial(permute, model, axes, group))
 
 
 def _keep_layers(model: nn.Module, group: list[KeepLayers], _: object) -> Surgery:
@@ -184,9 +194,11 @@ def _quantize(model: nn.Module, group: list[Quantize], _: object) -> Surgery:
     return Surgery("quantize", with_rounded_values(model, made), partial(quantize, model, made))
 
 
+BY_AXIS = (Keep, Permute)
 ALIKE = ((FactorEmbedding, LowRank), (SvdConv, TuckerConv, CpConv), (Quantize,))
 PREPARE: dict[type[Edit], Callable[..., Surgery]] = {
     Keep: _keep,
+    Permute: _permute,
     KeepLayers: _keep_layers,
     KeepVocabulary: _keep_vocabulary,
     ShareLayers: _share,

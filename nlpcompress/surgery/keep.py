@@ -99,10 +99,11 @@ def _selected(tensors: Mapping[str, Tensor], masks: Masks) -> dict[int, Tensor]:
     for (name, dim), mask in masks.items():
         kept = mask.nonzero().squeeze(1).to(selected[name].device)
         selected[name] = selected[name].index_select(dim, kept)
-    return {id(tensors[name]): _like(tensors[name], new) for name, new in selected.items()}
+    return {id(tensors[name]): like(tensors[name], new) for name, new in selected.items()}
 
 
-def _like(old: Tensor, new: Tensor) -> Tensor:
+def like(old: Tensor, new: Tensor) -> Tensor:
+    """The new tensor, as a parameter where the old one is."""
     return (
         nn.Parameter(new, requires_grad=old.requires_grad) if isinstance(old, nn.Parameter) else new
     )

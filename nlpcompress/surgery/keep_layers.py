@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from nlpcompress.errors import FormatError, PlanError
-from nlpcompress.models.layers import layers_of
+from nlpcompress.models.layers import layers_of, only_layers
 from nlpcompress.models.structure import describe, skeleton
 from nlpcompress.surgery.verify import Forward
 
@@ -30,16 +30,8 @@ def bypassed(model: nn.Module, layers: Sequence[int]) -> Forward:
     """A forward pass in which dropped layers return their input: what the cut model computes."""
 
     def forward(inputs: Mapping[str, Tensor]) -> Any:
-        _, stack = layers_of(model)
-        dropped = [layer for i, layer in enumerate(stack) if i not in layers]
-        handles = [
-            layer.register_forward_hook(_return_input, with_kwargs=True) for layer in dropped
-        ]
-        try:
+        with only_layers(model, layers):
             return model(**inputs)
-        finally:
-            for handle in handles:
-                handle.remove()
 
     return forward
 
@@ -60,13 +52,6 @@ def cut_layers(model: nn.Module, layers: Sequence[int]) -> None:
     for new, old in enumerate(layers):
         _renumber(stack[new], old, new)
     _check_stock(model, [odd_before[i] for i in layers])
-
-
-def _return_input(
-    layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
-) -> Any:
-    hidden = args[0] if args else kwargs["hidden_states"]
-    return (hidden, *output[1:]) if isinstance(output, tuple) else hidden
 
 
 def _renumber(layer: nn.Module, old: int, new: int) -> None:

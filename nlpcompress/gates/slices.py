@@ -1,0 +1,94 @@
+"""Gates that leave the first positions of axes open: smaller networks inside of a larger one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from nlpcompress.core.method import Objective, Progress, Step
+from nlpcompress.gates.cover import GatePlaces
+from nlpcompress.gates.gate import Gate
+from nlpcompress.gates.gate_set import GateSet
+from nlpcompress.models.layers import only_layers
+
+
+class Network(NamedTuple):
+    """How many positions are open under each gate, and which layers run; None: all of them."""
+
+    counts: tuple[int, ...]
+    layers: tuple[int, ...] | None = None
+
+
+Draw = Callable[[int], Sequence[Network]]
+"""A step's number → the networks that learn in it."""
+Compare = Callable[[Step], Tensor]
+"""A network's step, whose teacher is the whole network → its loss."""
+
+
+class SliceGates(GateSet):
+    """Smaller networks that learn beside the whole one, from its answers.
+
+    The whole network learns as it would. Then each of the step's networks runs on the same batch;
+    their mean loss is the objective `slices`. All gates are open outside of that.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        places: Sequence[GatePlaces],
+        *,
+        draw: Draw,
+        compare: Compare,
+        weight: float = 1.0,
+    ) -> None:
+        super().__init__(model, [Gate(place) for place in places])
+        self._draw, self._compare = draw, compare
+        self.slices_weight, self._step = weight, 0
+
+    def objectives(self) -> tuple[Objective, ...]:
+        """`slices`."""
+        return (Objective("slices", self.slices_weight, self._slices),)
+
+    def advance(self, progress: Progress) -> None:
+        """The networks of a step are drawn by its number."""
+        self._step = progress.step
+
+    @contextmanager
+    def only(self, network: Network) -> Iterator[None]:
+        """The model is this network. Masks are put in place, never written into: a graph that was
+        made under one still needs it when the next one is there.
+        """
+        model, whole = self._model[0], [gate.mask for gate in self.gates]
+        layers = network.layers
+        skipping = nullcontext() if layers is None else only_layers(model, layers)
+        try:
+            for gate, count in zip(self.gates, network.counts, strict=True):
+                places = torch.arange(gate.mask.numel(), device=gate.mask.device)
+                gate.mask = (places < count).reshape(gate.mask.shape)
+            with skipping:
+                yield
+        finally:
+            for gate, mask in zip(self.gates, whole, strict=True):
+                gate.mask = mask
+
+    def _slices(self, step: Step) -> Tensor:
+        model, whole = self._model[0], _detached(step)
+        losses = []
+        for network in self._draw(self._step):
+            with self.only(network):
+                outputs = model(**step.inputs)
+            losses.append(
+                self._compare(Step(step.inputs, outputs, step.task_loss, lambda _: whole))
+            )
+        return torch.stack(losses).mean()
+
+
+def _detached(step: Step) -> dict[str, Tensor]:
+    """The whole network's answers, which nothing learns by."""
+    return {
+        name: value.detach() for name, value in step.outputs.items() if isinstance(value, Tensor)
+    }
