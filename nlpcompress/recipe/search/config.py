@@ -60,6 +60,9 @@ class SearchConfig(Config):
     )
     shape: str | None = Field(None, description="where times are taken, as 8x64; null: the last")
     fidelity: FidelityConfig | None = Field(None, description="null: all trials are whole")
+    watts: float | None = Field(
+        None, gt=0, description="what a worker takes, to estimate the energy of the search by"
+    )
     storage: str | None = Field(
         None,
         description="database that workers on several machines share, as Optuna has it "

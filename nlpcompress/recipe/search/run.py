@@ -3,19 +3,18 @@
 import json
 import logging
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 
 from nlpcompress.bench import Report, read_report
-from nlpcompress.core.budget import Budget
 from nlpcompress.errors import ConfigError
 from nlpcompress.evaluation.metrics import greater_is_better
 from nlpcompress.recipe.load import parse_recipe
 from nlpcompress.recipe.schema import Recipe
 from nlpcompress.recipe.search.config import METRIC, SearchConfig
-from nlpcompress.recipe.search.record import TrialRecord, best_of, records, write_record
+from nlpcompress.recipe.search.record import SearchRecord, trial_records, write_record
 from nlpcompress.recipe.search.trial import (
     final_values,
     judged,
@@ -55,11 +54,14 @@ class SearchJob:
         return self.out / PARTS / "search"
 
     @property
+    def greater_is_better(self) -> bool:
+        """Of the metric."""
+        return greater_is_better(self.recipe.evaluate.metrics[0])
+
+    @property
     def maximize(self) -> bool:
         """Whether more of the objective is better."""
-        return self.config.objective == METRIC and greater_is_better(
-            self.recipe.evaluate.metrics[0]
-        )
+        return self.config.objective == METRIC and self.greater_is_better
 
     @property
     def name(self) -> str:
@@ -93,7 +95,13 @@ def run_search(recipe: Recipe, out: Path, run: Run) -> Report:
     """
     require_optuna()
     # Optuna comes with an extra.
-    from nlpcompress.search.study import How, held, open_study, run_trials  # noqa: PLC0415
+    from nlpcompress.search.study import (  # noqa: PLC0415
+        How,
+        held,
+        importances,
+        open_study,
+        run_trials,
+    )
 
     job = SearchJob(recipe, out, run)
     config = job.config
@@ -110,12 +118,19 @@ def run_search(recipe: Recipe, out: Path, run: Run) -> Report:
     how = How(config.searcher, recipe.seed, config.trials)
     run_trials(study, config.space, partial(_judge, job), how=how, lock=job.folder / "lock")
     with held(job.folder / "whole.lock"):
-        found = records(study)
-        best = best_of(found, config.budget, objective=config.objective, maximize=job.maximize)
-        write_record(out, found, config.budget, best)
+        record = SearchRecord(
+            trials=trial_records(study),
+            budget=config.budget,
+            objective=config.objective,
+            greater_is_better=job.greater_is_better,
+            importances=importances(study),
+            watts=config.watts,
+        )
+        write_record(out, record)
+        best = record.best
         if best is None:
-            raise ConfigError(missed(found, config.budget))
-        logger.info("best of %d trials: %d, %s", len(found), best.number, json.dumps(best.point))
+            raise ConfigError(missed(record))
+        logger.info("best of %d trials: %d, %s", len(record.trials), best.number, best.point)
         whole = final_values(recipe, settings(config.space, best.point))
         return run(parse_recipe(whole), out)
 
@@ -155,15 +170,15 @@ def _costs(
     return found
 
 
-def missed(trials: Sequence[TrialRecord], budget: Budget) -> str:
+def missed(record: SearchRecord) -> str:
     """What to say where no trial holds the budget."""
-    judged_ones = [trial for trial in trials if trial.costs]
+    judged_ones = [trial for trial in record.trials if trial.costs]
     if not judged_ones:
-        errors = list(dict.fromkeys(trial.error for trial in trials if trial.error))
+        errors = list(dict.fromkeys(trial.error for trial in record.trials if trial.error))
         return f"search: no trial could be judged: {errors[0] if errors else 'there was none'}"
     least = ", ".join(
         f"{name} {min(trial.costs[name] for trial in judged_ones):.6g} (bound {bound:g})"
-        for name, bound in budget.bounds.items()
+        for name, bound in record.budget.bounds.items()
     )
     return (
         f"search: none of {len(judged_ones)} judged trials holds the budget; the least of each, "

@@ -11,7 +11,7 @@ from nlpcompress.core.budget import Budget
 from nlpcompress.errors import ConfigError
 from nlpcompress.recipe import run_recipe
 from nlpcompress.recipe.load import load_recipe, parse_recipe
-from nlpcompress.recipe.search.record import TrialRecord, best_of
+from nlpcompress.recipe.search.record import SearchRecord, TrialRecord, write_record
 from nlpcompress.recipe.search.run import missed, run_search
 from nlpcompress.recipe.search.trial import final_values, judged, shared_stages, trial_values
 
@@ -162,18 +162,44 @@ def test_cheap_trials_come_first_where_there_is_a_fidelity(tmp_path):
     assert states.count("complete") == len(whole)
 
 
+TRIALS = (
+    TrialRecord(number=0, state="complete", point={"a": 1}, costs={"metric": 0.9, "macs": 9}),
+    TrialRecord(number=1, state="complete", point={"a": 2}, costs={"metric": 0.8, "macs": 5}),
+    TrialRecord(number=2, state="complete", point={"a": 3}, costs={"metric": 0.7, "macs": 1}),
+    TrialRecord(number=3, state="fail", point={"a": 4}, error="no", seconds=36.0),
+)
+
+
+def searched(trials=TRIALS, *, objective="metric", **values):
+    return SearchRecord(
+        trials=trials,
+        budget=Budget(macs=5),
+        objective=objective,
+        greater_is_better=True,
+        **values,
+    )
+
+
 def test_the_best_is_of_those_that_hold():
-    trials = [
-        TrialRecord(number=0, state="complete", point={}, costs={"metric": 0.9, "macs": 9}),
-        TrialRecord(number=1, state="complete", point={}, costs={"metric": 0.8, "macs": 5}),
-        TrialRecord(number=2, state="complete", point={}, costs={"metric": 0.7, "macs": 1}),
-        TrialRecord(number=3, state="fail", point={}, error="no"),
-    ]
-    budget = Budget(macs=5)
-    assert best_of(trials, budget, objective="metric", maximize=True).number == 1
-    assert best_of(trials, budget, objective="macs", maximize=False).number == 2
-    assert best_of(trials, Budget(macs=0.5 and 1), objective="metric", maximize=True).number == 2
-    assert "no trial could be judged: no" in missed(trials[3:], budget)
+    assert searched().best.number == 1
+    assert searched(objective="macs").best.number == 2
+    assert searched(TRIALS[:1]).best is None
+    assert "no trial could be judged: no" in missed(searched(TRIALS[3:]))
+
+
+def test_the_page_tells_what_is_best_and_what_it_took(tmp_path):
+    write_record(tmp_path, searched(watts=100.0, importances={"a": 1.0}))
+    page = (tmp_path / "search.md").read_text()
+    assert "**Trial 1 is best: metric 0.8, macs 5.**" in page
+    assert "4 trials, 3 of them judged, in 36 s, about 0.001 kWh (an estimate)." in page
+    assert "| 1 (best) | 2 | 0.8 | 5 | yes |  |" in page
+    assert "| 3 | 4 |  |  | fail | 36.0 |" in page
+    picture = (tmp_path / "search.svg").read_text()
+    assert picture.startswith("<svg") and "holds the budget" in picture
+    assert json.loads((tmp_path / "search.json").read_text())["best"] == 1
+    write_record(tmp_path / "none", searched(TRIALS[:1]))
+    assert "**No trial holds the budget.**" in (tmp_path / "none" / "search.md").read_text()
+    assert not (tmp_path / "none" / "search.svg").exists()
 
 
 @pytest.mark.parametrize(
