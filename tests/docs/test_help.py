@@ -29,7 +29,7 @@ def test_the_help_lists_every_verb(capsys):
 
 
 def test_there_are_the_verbs_that_the_documentation_names():
-    named = "run validate plan ls show axes scan export evaluate bench report push"
+    named = "run validate plan ls show axes check scan export evaluate bench report push"
     assert set(VERBS) == {*named.split()}
 
 

@@ -8,6 +8,7 @@ alone.
 
 Source: Yu et al. 2019 (Slimmable Neural Networks), section 3; Hou et al. 2020 (DynaBERT), section
 2, for heads, neurons and depth.
+Differs: every axis may have a share of its own; layers are spread over the depth.
 Cost: nothing; the network of a `supernet` needs no training after it.
 """
 

@@ -1,10 +1,10 @@
 """Trains a network so that its beginnings are good networks, too: one training for many sizes.
 
 In each step the whole network learns the task, and the smallest and some random smaller ones learn
-its answers; all of them share their weights. `slice` then takes one out that needs no training; a
-recipe's `search:` over the shares of `slice` finds the best that holds a budget.
+its answers; all of them share their weights. A stage `sort` before it puts what matters first;
+`slice` after it takes a network out that needs no training, and a recipe's `search:` over the
+shares of `slice` finds the best that holds a budget.
 
-    - method: sort
     - method: supernet
       config: {heads: [0.25, 0.5, 1.0], neurons: [0.25, 0.5, 1.0], layers: [4, 6]}
       train: {num_train_epochs: 3, learning_rate: 5.0e-5}

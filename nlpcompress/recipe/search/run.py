@@ -11,9 +11,11 @@ from pathlib import Path
 from nlpcompress.bench import Report, read_report
 from nlpcompress.errors import ConfigError
 from nlpcompress.evaluation.metrics import greater_is_better
+from nlpcompress.recipe.launch import join
 from nlpcompress.recipe.load import parse_recipe
 from nlpcompress.recipe.schema import Recipe
 from nlpcompress.recipe.search.config import METRIC, SearchConfig
+from nlpcompress.recipe.search.lead import Run, follow, leading
 from nlpcompress.recipe.search.record import SearchRecord, trial_records, write_record
 from nlpcompress.recipe.search.trial import (
     final_values,
@@ -28,7 +30,6 @@ from nlpcompress.search.searchers import require_optuna
 from nlpcompress.search.space import Point, Scalar, settings
 
 logger = logging.getLogger(__name__)
-Run = Callable[[Recipe, Path], Report]
 GoesOn = Callable[[float, int], bool]
 KEPT = ("recipe.yaml", "report.json", "report.md", "report.html")
 """Of a trial."""
@@ -90,10 +91,20 @@ def run_search(recipe: Recipe, out: Path, run: Run) -> Report:
     """Search, and run the best trial's recipe whole in `out`. Gives its report.
 
     `run(recipe, folder)` runs one recipe. Killed, the same call goes on; called by several
-    processes at once they share the trials. Raises `ConfigError` when Optuna is not installed, and
-    when no trial holds the budget: it tells the least that any of them had of each bound.
+    processes at once they share the trials, unless these were launched together: then all of them
+    train each trial. Raises `ConfigError` when Optuna is not installed, and when no trial holds the
+    budget: it tells the least that any of them had of each bound.
     """
     require_optuna()
+    state = join()
+    if not state.is_main_process:
+        follow(state, run)
+        return read_report(out)
+    with leading(state, run) as led:
+        return _search(recipe, out, led)
+
+
+def _search(recipe: Recipe, out: Path, run: Run) -> Report:
     # Optuna comes with an extra.
     from nlpcompress.search.study import (  # noqa: PLC0415
         How,
@@ -140,20 +151,17 @@ def _judge(job: SearchJob, number: int, point: Point, goes_on: GoesOn) -> Judged
     config, folder = job.config, job.folder / job.name / f"{number:04d}"
     chosen, fidelity = settings(config.space, point), config.fidelity
     logger.info("trial %d: %s", number, json.dumps(point))
-    found: dict[str, float] = {}
-    for rung, value in enumerate(fidelity.values if fidelity else (None,)):
-        if (
-            fidelity
-            and rung
-            and not goes_on(found[config.objective], fidelity.factor ** (rung - 1))
-        ):
-            return None
+    values = fidelity.values if fidelity else (None,)
+    for rung, value in enumerate(values):
         extra = {fidelity.path: value} if fidelity else {}
         found = _costs(job, f"{job.recipe.name}-{number}", folder / str(rung), {**chosen, **extra})
+        goal = found[config.objective]
+        if fidelity and rung < len(values) - 1 and not goes_on(goal, fidelity.factor**rung):
+            return None
     misses = {
         name: (found[name] - bound) / (bound or 1.0) for name, bound in config.budget.bounds.items()
     }
-    return Judged(found[config.objective], misses, found)
+    return Judged(goal, misses, found)
 
 
 def _costs(

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from nlpcompress.bench import Bound, Report, Row, Timing, read_report
+from nlpcompress.cli.main import main
 from nlpcompress.core.budget import Budget
 from nlpcompress.errors import ConfigError
 from nlpcompress.recipe import run_recipe
@@ -14,6 +15,7 @@ from nlpcompress.recipe.load import load_recipe, parse_recipe
 from nlpcompress.recipe.search.record import SearchRecord, TrialRecord, write_record
 from nlpcompress.recipe.search.run import missed, run_search
 from nlpcompress.recipe.search.trial import final_values, judged, shared_stages, trial_values
+from tests import children
 
 SMOKE = Path(__file__).parents[3] / "recipes" / "smoke" / "search.yaml"
 HEADS, NEURONS = "stages.1.config.keep", "stages.2.config.keep"
@@ -228,3 +230,13 @@ def test_a_search_of_real_runs_ends_in_a_result_like_any_other(tmp_path):
     marks = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("report.json")}
     assert run_recipe(few) == found, "all is done before"
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("report.json")} == marks
+
+
+def test_processes_that_were_launched_together_train_each_trial(tmp_path):
+    command = ["run", str(SMOKE), f"out={tmp_path / 'out'}", "search.trials=1"]
+    ended = children.run(main, command, tmp_path, processes=2)
+    assert ended.returncode == 0, ended.stderr
+    (trial,) = json.loads((tmp_path / "out" / "search.json").read_text())["trials"]
+    assert trial["state"] == "complete"
+    assert "2 processes on cpu" in ended.stderr
+    assert read_report(tmp_path / "out").rows[1].name == "compressed"
