@@ -11,6 +11,8 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import pytest
 
+PRECISION = "ACCELERATE_MIXED_PRECISION"
+
 # No test cuts the power, and a kill loses nothing that was written: nothing to wait for.
 os.fsync = lambda descriptor: None
 
@@ -42,3 +44,13 @@ def own_log_settings():
     logger = logging.getLogger("nlpcompress")
     logger.handlers, logger.propagate = [], True
     logger.setLevel(logging.NOTSET)
+
+
+@pytest.fixture(autouse=True)
+def own_precision():
+    """Arguments with bf16 say so to all that follow, in a variable that transformers 4 leaves."""
+    before = os.environ.get(PRECISION)
+    yield
+    os.environ.pop(PRECISION, None)
+    if before is not None:
+        os.environ[PRECISION] = before
