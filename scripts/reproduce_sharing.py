@@ -69,9 +69,11 @@ def run(cell: Cell, arguments: argparse.Namespace) -> Result:
 def recipe(cell: Cell, arguments: argparse.Namespace) -> dict[str, Any]:
     """Share, then learn from the model as it was."""
     config = {"initial": arguments.initial, "embedding_weighting": "frequency", **WAYS[cell.way]}
+    states = [{"feature": "hidden", "layers": "uniform", "proj": None}]
     recovery = {
         "method": "logits",
         "config": {"alpha_ce": 0.9},
+        "also": [{"method": "features", "config": {"intermediate_matches": states}}],
         "cache_teacher": str(arguments.out / "answers"),
     }
     steps = arguments.steps

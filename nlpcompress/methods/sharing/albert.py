@@ -9,13 +9,13 @@ table of tokens becomes a product of two matrices. It buys size and no speed: as
 Source: Lan et al. 2020 (ALBERT), section 3.1: factorized embeddings (E = 128), cross-layer sharing
 (all; attention; FFN), and the groups of its released code.
 Differs: ALBERT is trained so from the start; here a trained model is made so, from the mean of its
-layers, the first, or the one that changes the output least, and its table from the best one of rank
-E. The sum of token, place and segment is as wide as the layers, and normalised there; in ALBERT all
-three are E wide. With `embedding_size` left out and whole layers in groups that follow each other a
-BERT so shared is a stock ALBERT (`as_albert`).
-Cost: `num_samples` examples and a forward pass a layer for `initial: best`; the same examples'
-tokens are counted for `embedding_weighting: frequency`. What is left needs training: `layerwise` or
-`logits` with the model before as the teacher.
+layers, the first, or the one whose weights change the others' outputs least, and its table from the
+best one of rank E. The sum of token, place and segment is as wide as the layers, and normalised
+there; in ALBERT all three are E wide. With `embedding_size` left out and whole layers in groups
+that follow each other a BERT so shared is a stock ALBERT (`as_albert`).
+Cost: `num_samples` examples, and a forward pass of all layers for each, for `initial: best`; the
+same examples' tokens are counted for `embedding_weighting: frequency`. What is left needs training:
+`layerwise` or `logits` with the model before as the teacher.
 """
 
 from collections.abc import Sequence
@@ -51,7 +51,7 @@ class AlbertConfig(Config):
     initial: Literal["mean", "first", "best"] = Field(
         "mean",
         description="what a group starts from: the mean of its layers, its first, or the one whose "
-        "weights change the model's output least when all have them",
+        "weights change what its layers put out least when all have them",
     )
     embedding_size: int | None = Field(
         None, ge=1, description="numbers a token (128 in the paper); null: the table stays whole"
