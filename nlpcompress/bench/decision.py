@@ -1,8 +1,8 @@
 """Whether the models of a report meet a budget, and by how much."""
 
 from nlpcompress.bench.rows import Report, Row
-from nlpcompress.bench.verdict import ROUNDING, timed_shape
-from nlpcompress.core.budget import Budget
+from nlpcompress.bench.verdict import timed_shape
+from nlpcompress.core.budget import Budget, keeps
 from nlpcompress.core.config import Config
 from nlpcompress.core.nearest import nearest
 from nlpcompress.errors import ConfigError
@@ -17,8 +17,8 @@ class Decision(Config):
 
     @property
     def holds(self) -> bool:
-        """A drop may miss its bound by what floats lose."""
-        return all(margin >= -ROUNDING for margin in self.margins.values())
+        """Whether every bound does."""
+        return all(map(keeps, self.margins.values()))
 
 
 def decide(report: Report, budget: Budget, *, shape: str | None = None) -> list[Decision]:

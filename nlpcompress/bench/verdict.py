@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 
 from nlpcompress.bench.rows import Bound, Report, Row
-
-ROUNDING = 1e-12
+from nlpcompress.core.budget import keeps
 
 
 def verdict(report: Report) -> str | None:
@@ -38,7 +37,7 @@ def _holds(bound: Bound | None, first: Row, row: Row) -> bool:
     drop = None if bound is None else bound.drop(first.metrics, row.metrics)
     if bound is None or drop is None or bound.max_drop is None:
         return True
-    return drop <= bound.max_drop + ROUNDING
+    return keeps(bound.max_drop - drop)
 
 
 def _sizes(first: Row, row: Row) -> tuple[int, int] | None:

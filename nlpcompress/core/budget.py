@@ -7,6 +7,14 @@ from pydantic import Field
 from nlpcompress.core.config import Config
 from nlpcompress.errors import ConfigError
 
+ROUNDING = 1e-12
+"""What differences of metrics lose as floats."""
+
+
+def keeps(margin: float) -> bool:
+    """Whether a bound with this margin holds: a cost equal to it does, up to rounding."""
+    return margin >= -ROUNDING
+
 
 class Budget(Config):
     """Upper bounds; what is None is free.
@@ -57,5 +65,5 @@ class Budget(Config):
         return {name: bound - costs[name] for name, bound in self.bounds.items()}
 
     def allows(self, costs: Mapping[str, float]) -> bool:
-        """Whether every bound holds (a cost equal to its bound does)."""
-        return all(margin >= 0 for margin in self.margins(costs).values())
+        """Whether every bound holds."""
+        return all(map(keeps, self.margins(costs).values()))

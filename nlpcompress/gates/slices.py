@@ -45,13 +45,12 @@ class SliceGates(GateSet):
         compare: Compare,
         weight: float = 1.0,
     ) -> None:
-        super().__init__(model, [Gate(place) for place in places])
-        self._draw, self._compare = draw, compare
-        self.slices_weight, self._step = weight, 0
+        super().__init__(model, [Gate(place) for place in places], weight=weight)
+        self._draw, self._compare, self._step = draw, compare, 0
 
     def objectives(self) -> tuple[Objective, ...]:
         """`slices`."""
-        return (Objective("slices", self.slices_weight, self._slices),)
+        return (Objective("slices", self.weight, self._slices),)
 
     def advance(self, progress: Progress) -> None:
         """The networks of a step are drawn by its number."""

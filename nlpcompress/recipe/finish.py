@@ -29,7 +29,7 @@ from nlpcompress.recipe.job import Job
 from nlpcompress.recipe.load import RESOLVED
 from nlpcompress.recipe.measuring import latencies, quality
 from nlpcompress.recipe.publish import publish_files, publish_model
-from nlpcompress.recipe.result import result_rows
+from nlpcompress.recipe.result import has_teacher, result_rows
 from nlpcompress.recipe.text import to_yaml
 from nlpcompress.recipe.workspace import Part, digest
 
@@ -102,7 +102,10 @@ def _report(job: Job) -> Report:
     )
 
 
-def _bound(job: Job) -> Bound:
+def _bound(job: Job) -> Bound | None:
+    """None where a drop would be from nothing: the first row is not the model before."""
+    if not has_teacher(job):
+        return None
     metric = job.recipe.evaluate.metrics[0]
     return Bound(
         metric=metric,

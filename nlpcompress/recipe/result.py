@@ -30,7 +30,7 @@ def open_result(folder: str | Path, overrides: Sequence[str] = ()) -> Job:
 def result_rows(job: Job) -> list[Artefact]:
     """Every artefact of the run: the teacher's while the parts are there, then the result's own."""
     out = job.workspace.out
-    rows = teacher_rows(job) if _has_teacher(job) else []
+    rows = teacher_rows(job) if has_teacher(job) else []
     runtimes = job.recipe.export.runtimes
     return [*rows, *artefacts(COMPRESSED, out, out / ONNX, job.last, runtimes)]
 
@@ -45,7 +45,8 @@ def teacher_rows(job: Job) -> list[Artefact]:
     return list(artefacts(TEACHER, job.model_folder(after), onnx, after, runtimes))
 
 
-def _has_teacher(job: Job) -> bool:
+def has_teacher(job: Job) -> bool:
+    """Whether the model before the first cut is there, and is to be measured."""
     after = job.teacher_after
     wanted = after is not None and job.recipe.evaluate.before
     return wanted and job.part(after).record is not None

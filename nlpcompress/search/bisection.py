@@ -1,16 +1,14 @@
 """The border of what holds along one knob: the interval between a yes and a no, halved."""
 
 from itertools import pairwise
-from typing import Any
 
 from optuna import Study
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from nlpcompress.errors import ConfigError
-
-STATES = (TrialState.COMPLETE,)
+from nlpcompress.search.one_by_one import OneByOne, holds, judged_trials
 
 
 def bisection(seed: int, trials: int) -> BaseSampler:
@@ -18,24 +16,12 @@ def bisection(seed: int, trials: int) -> BaseSampler:
     return BisectionSampler()
 
 
-class BisectionSampler(BaseSampler):
+class BisectionSampler(OneByOne):
     """Tries both ends, then the middle between the nearest two values of which one holds.
 
     Where both ends hold, or neither, there is no border: the middle of the widest gap follows.
     Raises `ConfigError` for a second knob, and for one without an order.
     """
-
-    def infer_relative_search_space(
-        self, study: Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        """None: there is one knob."""
-        return {}
-
-    def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """Nothing."""
-        return {}
 
     def sample_independent(
         self,
@@ -52,8 +38,8 @@ class BisectionSampler(BaseSampler):
             raise ConfigError(f"bisection is for a number between two, which {param_name} is not")
         low, high = param_distribution.low, param_distribution.high
         tried = {
-            float(done.params[param_name]): all(value <= 0 for value in done.constraints.values())
-            for done in study.get_trials(deepcopy=False, states=STATES)
+            float(done.params[param_name]): holds(done)
+            for done in judged_trials(study)
             if param_name in done.params
         }
         for end in (low, high):

@@ -22,7 +22,9 @@ from optuna.distributions import (
 )
 from optuna.samplers import BaseSampler
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
+
+from nlpcompress.search.one_by_one import OneByOne, holds, judged_trials
 
 PIECES = 8
 STEP = 0.5
@@ -36,23 +38,11 @@ def policy_gradient(seed: int, trials: int) -> BaseSampler:
     return PolicyGradientSampler(seed)
 
 
-class PolicyGradientSampler(BaseSampler):
+class PolicyGradientSampler(OneByOne):
     """Draws each knob from its own softmax."""
 
     def __init__(self, seed: int) -> None:
         self._random = np.random.default_rng(seed)
-
-    def infer_relative_search_space(
-        self, study: Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        """None: knobs are drawn one by one."""
-        return {}
-
-    def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """Nothing."""
-        return {}
 
     def sample_independent(
         self,
@@ -62,7 +52,7 @@ class PolicyGradientSampler(BaseSampler):
         param_distribution: BaseDistribution,
     ) -> Any:
         """A value of the knob."""
-        done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        done = judged_trials(study)
         knob = _Pieces(param_distribution)
         chosen = [knob.of(t.params[param_name]) if param_name in t.params else None for t in done]
         policy = learned(chosen, advantages(rewards(done, study.direction)), knob.count)
@@ -73,12 +63,12 @@ def rewards(done: list[FrozenTrial], direction: StudyDirection) -> np.ndarray:
     """Of each trial, mean 0 and deviation 1 over those that hold; others have less than all."""
     sign = 1.0 if direction == StudyDirection.MAXIMIZE else -1.0
     values = np.array([sign * (trial.value or 0.0) for trial in done])
-    holds = np.array([all(v <= 0 for v in trial.constraints.values()) for trial in done], bool)
-    if not holds.any():
+    good = np.array([holds(trial) for trial in done], bool)
+    if not good.any():
         return np.zeros(len(done))
-    spread = values[holds].std() or 1.0
-    scaled = (values - values[holds].mean()) / spread
-    found: np.ndarray = np.where(holds, scaled, scaled[holds].min() - 1)
+    spread = values[good].std() or 1.0
+    scaled = (values - values[good].mean()) / spread
+    found: np.ndarray = np.where(good, scaled, scaled[good].min() - 1)
     return found
 
 

@@ -158,6 +158,26 @@ def suggest(space: Space, trial: Trial) -> Point:
     return point
 
 
+def first_point(space: Space) -> Point:
+    """The first choice of each knob, and the least of its numbers."""
+    return suggest(space, _First())
+
+
+class _First:
+    """A trial that takes what is named first."""
+
+    def suggest_categorical(self, name: str, choices: tuple[Scalar, ...]) -> Scalar:
+        return choices[0]
+
+    def suggest_int(self, name: str, low: int, high: int, *, step: int, log: bool) -> int:
+        return low
+
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None, log: bool
+    ) -> float:
+        return low
+
+
 def settings(space: Space, point: Mapping[str, Scalar]) -> dict[str, Scalar]:
     """Path → value, for all that the knobs of a point set.
 

@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nlpcompress.errors import NlpCompressError
 from nlpcompress.search.judged import Judged
+from nlpcompress.search.one_by_one import judged_trials
 from nlpcompress.search.searchers import make_searcher
 from nlpcompress.search.space import Point, Space, suggest
 
@@ -93,7 +94,7 @@ def importances(study: optuna.Study) -> dict[str, float]:
 
     Source: Watanabe et al. 2023 (PED-ANOVA). Knobs that count under others only are left out.
     """
-    done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    done = judged_trials(study)
     if len({trial.value for trial in done}) < FEW:
         return {}
     evaluator = optuna.importance.PedAnovaImportanceEvaluator()
@@ -132,7 +133,7 @@ def _judge_one(study: optuna.Study, trial: optuna.Trial, point: Point, judge: Ju
 
 
 def _judged_before(study: optuna.Study, point: Point) -> FrozenTrial | None:
-    done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    done = judged_trials(study)
     return next((other for other in done if other.user_attrs[POINT] == point), None)
 
 

@@ -33,7 +33,11 @@ def leading(state: PartialState, run: Run) -> Iterator[Run]:
         except NlpCompressError as error:
             raise RuntimeError(f"a trial of several processes failed: {error}") from error
 
-    yield led
+    try:
+        yield led
+    except NlpCompressError:
+        agreed(state, None)  # raised where no trial runs, and all wait
+        raise
     agreed(state, None)
 
 

@@ -9,6 +9,7 @@ from functools import cached_property, partial
 from pathlib import Path
 
 from nlpcompress.bench import Report, read_report
+from nlpcompress.core.budget import keeps
 from nlpcompress.errors import ConfigError
 from nlpcompress.evaluation.metrics import greater_is_better
 from nlpcompress.recipe.launch import join
@@ -27,7 +28,7 @@ from nlpcompress.recipe.search.trial import (
 from nlpcompress.recipe.workspace import PARTS, digest
 from nlpcompress.search.judged import Judged
 from nlpcompress.search.searchers import require_optuna
-from nlpcompress.search.space import Point, Scalar, settings
+from nlpcompress.search.space import Point, Scalar, first_point, settings
 
 logger = logging.getLogger(__name__)
 GoesOn = Callable[[float, int], bool]
@@ -116,6 +117,7 @@ def _search(recipe: Recipe, out: Path, run: Run) -> Report:
 
     job = SearchJob(recipe, out, run)
     config = job.config
+    _check_first(recipe)
     with held(job.folder / "whole.lock"):
         if job.start:
             run(parse_recipe(start_values(recipe, job.shared)), job.start)
@@ -146,6 +148,16 @@ def _search(recipe: Recipe, out: Path, run: Run) -> Report:
         return run(parse_recipe(whole), out)
 
 
+def _check_first(recipe: Recipe) -> None:
+    """Before any work: paths that lead nowhere. Raises `ConfigError` with every problem."""
+    search = recipe.search
+    assert search is not None, "a recipe without a search"
+    chosen = settings(search.space, first_point(search.space))
+    if search.fidelity:
+        chosen[search.fidelity.path] = search.fidelity.values[0]
+    parse_recipe(final_values(recipe, chosen), origin="the search's first point")
+
+
 def _judge(job: SearchJob, number: int, point: Point, goes_on: GoesOn) -> Judged | None:
     """Run the trial, cheaper ones first where there is a fidelity; weights do not stay."""
     config, folder = job.config, job.folder / job.name / f"{number:04d}"
@@ -158,9 +170,8 @@ def _judge(job: SearchJob, number: int, point: Point, goes_on: GoesOn) -> Judged
         goal = found[config.objective]
         if fidelity and rung < len(values) - 1 and not goes_on(goal, fidelity.factor**rung):
             return None
-    misses = {
-        name: (found[name] - bound) / (bound or 1.0) for name, bound in config.budget.bounds.items()
-    }
+    bounds, margins = config.budget.bounds, config.budget.margins(found)
+    misses = {n: 0.0 if keeps(m) else -m / (bounds[n] or 1.0) for n, m in margins.items()}
     return Judged(goal, misses, found)
 
 

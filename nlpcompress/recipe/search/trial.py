@@ -9,6 +9,7 @@ from typing import Any
 from nlpcompress.bench import Report
 from nlpcompress.bench.decision import costs
 from nlpcompress.errors import ConfigError
+from nlpcompress.evaluation.metrics import greater_is_better
 from nlpcompress.recipe.overrides import set_value
 from nlpcompress.recipe.roles import first_cut
 from nlpcompress.recipe.schema import Recipe
@@ -93,16 +94,16 @@ def judged(recipe: Recipe, report: Report, before: Mapping[str, float] | None) -
     first row is it. Raises `ConfigError` when there is no such row, or not all was measured.
     """
     search = recipe.search
-    assert search is not None and report.bound is not None
-    rows = {row.name: row for row in report.rows}
+    assert search is not None, "a recipe without a search"
+    metric, rows = recipe.evaluate.metrics[0], {row.name: row for row in report.rows}
     if search.row not in rows:
         raise ConfigError(f"search.row: the report has no {search.row}, but {', '.join(rows)}")
     row = rows[search.row]
     found = costs(report, row, shape=search.shape or _last(row.latency_ms))
     if before is not None:
-        drop = report.bound.drop(before, row.metrics)
-        found |= {} if drop is None else {"metric_drop": drop}
-    found["metric"] = row.metrics[report.bound.metric]
+        sign = 1 if greater_is_better(metric) else -1
+        found["metric_drop"] = sign * (before[metric] - row.metrics[metric])
+    found["metric"] = row.metrics[metric]
     lacking = sorted({*search.budget.bounds, search.objective} - set(found))
     if lacking:
         raise ConfigError(f"search: {search.row} was not measured for {', '.join(lacking)}")

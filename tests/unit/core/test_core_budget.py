@@ -13,6 +13,8 @@ def test_margins_are_bound_minus_cost_and_a_bound_that_is_met_exactly_holds():
     assert budget.allows({"parameters": 100, "latency_ms": 2.5})
     assert not budget.allows({"parameters": 101, "latency_ms": 2.5})
     assert Budget().allows({})
+    assert Budget(metric_drop=0.01).allows({"metric_drop": 0.9 - 0.89})  # 0.01 and a rounding
+    assert not Budget(metric_drop=0.01).allows({"metric_drop": 0.0100001})
 
 
 def test_a_bounded_cost_that_was_not_measured_is_an_error():

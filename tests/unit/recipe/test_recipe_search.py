@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from nlpcompress.bench import Bound, Report, Row, Timing, read_report
+from nlpcompress.bench import Report, Row, Timing, read_report
 from nlpcompress.cli.main import main
 from nlpcompress.core.budget import Budget
 from nlpcompress.errors import ConfigError
@@ -68,6 +68,23 @@ def test_the_last_run_is_judged_on_the_test_set():
     assert recipe().stages[1].config["keep"] == 0.5, "the recipe itself is left alone"
 
 
+def test_a_path_that_leads_nowhere_is_told_before_any_work(tmp_path):
+    asked = recipe({HEADS: {"choices": [0.5]}, "stages.2.config.kep": {"choices": [0.5]}})
+    with pytest.raises(ConfigError, match=r"kep: unknown key; did you mean 'keep'"):
+        run_search(asked, tmp_path, lambda *_: pytest.fail("nothing may run"))
+    far = recipe({"stages.9.config.keep": {"choices": [0.5]}})
+    with pytest.raises(ConfigError, match="'9' is no item of this list"):
+        run_search(far, tmp_path, lambda *_: pytest.fail("nothing may run"))
+
+
+def test_without_the_model_before_there_is_no_drop():
+    """A drop from itself would be none, and hold every bound."""
+    found = judged(recipe(budget={"parameters": 5}), report(0.8, 100), None)
+    assert "metric_drop" not in found
+    with pytest.raises(ConfigError, match="compressed was not measured for metric_drop"):
+        judged(recipe(), report(0.8, 100), None)
+
+
 def report(accuracy, parameters):
     row = Row(
         name="compressed",
@@ -75,7 +92,7 @@ def report(accuracy, parameters):
         parameters=parameters,
         latency_ms={"2x16": Timing(median=3.0, p5=1.0, p95=9.0, samples=3)},
     )
-    return Report(rows=(row,), bound=Bound(metric="accuracy"))
+    return Report(rows=(row,))
 
 
 def test_a_trial_is_judged_against_the_model_that_all_start_from():
