@@ -1,7 +1,7 @@
 """Everything about a data set that can be refused before it is read."""
 
 from nlpcompress.core.config import nearest
-from nlpcompress.data.config import DataConfig
+from nlpcompress.data.config import PICTURE_CHANGES, DataConfig
 from nlpcompress.data.files import check_files
 from nlpcompress.data.hub import hub_id
 from nlpcompress.data.table import (
@@ -63,8 +63,8 @@ def _check_keys(config: DataConfig, task: str) -> None:
             f"data.masking goes with model.task {' or '.join(MASKING_TASKS)}, not with {task}; "
             "leave it out"
         )
-    for key in ("randaugment", "mixup"):
-        if task != IMAGES and getattr(config, key) is not None:
+    for key in PICTURE_CHANGES:
+        if task != IMAGES and getattr(config, key):
             raise DataError(
                 f"data.{key} goes with model.task {IMAGES}, not with {task}; leave it out"
             )

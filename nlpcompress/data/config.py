@@ -1,11 +1,14 @@
 """What a recipe says about its data."""
 
-from typing import Annotated
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from nlpcompress.core.config import Config
 
+Policy = Literal["cifar10", "svhn", "imagenet"]
+PICTURE_CHANGES = ("crop", "flip", "autoaugment", "randaugment", "mixup")
+"""Keys of what changes training pictures at random."""
 Columns = Annotated[tuple[str, ...], Field(strict=False, min_length=1, max_length=2)]
 
 
@@ -35,7 +38,7 @@ class MaskingConfig(Config):
     )
 
     @model_validator(mode="after")
-    def _one_of_both(self) -> "MaskingConfig":
+    def _one_of_both(self) -> Self:
         if self.ngram > 1 and self.smoothing > 0:
             raise ValueError(
                 f"smoothing {self.smoothing} chooses single tokens and ngram {self.ngram} spans; "
@@ -124,6 +127,23 @@ class DataConfig(Config):
         description="for the tasks masked-lm and pretraining: which tokens are to be told; left "
         "out, 15 %",
     )
+    crop: int = Field(
+        0,
+        ge=0,
+        le=64,
+        description="for image-classification: pictures trained on move by up to so many pixels "
+        "(4 on CIFAR-10)",
+    )
+    flip: bool = Field(
+        False,
+        description="for image-classification: half of the pictures trained on are mirrored, left "
+        "to right",
+    )
+    autoaugment: Policy | None = Field(
+        None,
+        description="for image-classification: one of the 25 pairs of operations of a published "
+        "policy on each picture trained on",
+    )
     randaugment: RandAugmentConfig | None = Field(
         None, description="for image-classification: random changes of the pictures trained on"
     )
@@ -132,3 +152,12 @@ class DataConfig(Config):
         description="for image-classification: pictures trained on are mixed in pairs, and their "
         "labels",
     )
+
+    @model_validator(mode="after")
+    def _one_policy(self) -> Self:
+        if self.autoaugment is not None and self.randaugment is not None:
+            raise ValueError(
+                f"autoaugment {self.autoaugment} and randaugment both say which operations change "
+                "a picture; leave one of them out"
+            )
+        return self

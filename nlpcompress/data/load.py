@@ -20,9 +20,9 @@ from nlpcompress.data.masking import (
     mask_rows,
     ordinary_tokens,
 )
-from nlpcompress.data.mixup import MixupCollate
+from nlpcompress.data.pictures.changes import changes_of
+from nlpcompress.data.pictures.mixup import MixupCollate
 from nlpcompress.data.pretraining import PretrainingCollate
-from nlpcompress.data.randaugment import RandAugment
 from nlpcompress.data.sentence_order import COLUMNS as PAIR
 from nlpcompress.data.sentence_order import LABELS as ORDERS
 from nlpcompress.data.sentence_order import order_rows
@@ -219,9 +219,9 @@ def _images(config: DataConfig, processor: Processor, seed: int) -> TaskData:
 
 def _changing(config: DataConfig, processor: Processor, classes: int) -> Collate | None:
     """What changes training pictures by chance: each by itself, then two into one."""
-    if config.randaugment is None and config.mixup is None:
+    change = changes_of(config)
+    if change is None and config.mixup is None:
         return None
-    change = None if config.randaugment is None else RandAugment(config.randaugment)
     collate = ImageCollate(processor, change)
     return collate if config.mixup is None else MixupCollate(collate, config.mixup, classes)
 

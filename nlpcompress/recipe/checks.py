@@ -6,7 +6,7 @@ from typing import Any
 from nlpcompress.core.method import Method
 from nlpcompress.core.registry import Registry
 from nlpcompress.data.check import check_source
-from nlpcompress.data.config import DataConfig
+from nlpcompress.data.config import PICTURE_CHANGES, DataConfig
 from nlpcompress.data.table import LABELLED_TEXT_TASKS
 from nlpcompress.errors import ConfigError, NlpCompressError
 from nlpcompress.evaluation.heads import HEADS
@@ -20,7 +20,6 @@ from nlpcompress.recipe.schema import RANDOM, ExportConfig
 from nlpcompress.recipe.train_keys import GROUP_BY_LENGTH, train_problems
 
 Values = Mapping[str, Any]
-CHANGES = ("randaugment", "mixup")
 COPIES = ("augment", "replace_tokens")
 """Keys of a stage that trains on copies of its texts."""
 STATIC_KEYS = {
@@ -132,8 +131,9 @@ def _for_the_task(recipe: Values) -> Iterator[str]:
             and _block(stage, "train").get(GROUP_BY_LENGTH)
         ):
             yield f"stages.{position}.train.{GROUP_BY_LENGTH}: {task} has no lengths; leave it out"
-        for key in CHANGES:
-            if _block(recipe, "data").get(key) is not None and stage.get("cache_teacher"):
+        for key in PICTURE_CHANGES:
+            changes = _block(recipe, "data").get(key) not in (None, False, 0)
+            if changes and stage.get("cache_teacher"):
                 yield (
                     f"stages.{position}.cache_teacher: data.{key} changes pictures at random, and "
                     "a teacher has no one answer to store; leave one of them out"

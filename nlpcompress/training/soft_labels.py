@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from nlpcompress.data.mixup import SOFT_LABELS
+from nlpcompress.data.pictures.mixup import SOFT_LABELS
 
 
 def of_soft_labels(

@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from nlpcompress.core.method import Method
-from nlpcompress.data.mixup import SOFT_LABELS
+from nlpcompress.data.pictures.mixup import SOFT_LABELS
 from nlpcompress.models.inputs import accepts, input_names
 from nlpcompress.training.numbered import CollateNumbered, Numbered
 from nlpcompress.training.safe_checkpoints import SafeCheckpointTrainer

@@ -8,7 +8,7 @@ import torch
 
 from nlpcompress.data.config import DataConfig, MixupConfig
 from nlpcompress.data.load import load_data
-from nlpcompress.data.mixup import SOFT_LABELS, MixupCollate
+from nlpcompress.data.pictures.mixup import SOFT_LABELS, MixupCollate
 from nlpcompress.errors import ConfigError, DataError
 
 CLASSES = 3

@@ -7,7 +7,7 @@ import torch
 from transformers import TrainingArguments
 
 from nlpcompress.data.config import MixupConfig
-from nlpcompress.data.mixup import SOFT_LABELS, MixupCollate
+from nlpcompress.data.pictures.mixup import SOFT_LABELS, MixupCollate
 from nlpcompress.training import CompressionTrainer
 from tests.families import FAMILIES
 

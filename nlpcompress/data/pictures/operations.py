@@ -1,21 +1,17 @@
-"""RandAugment: a few random operations, all of one strength, on each training picture.
+"""The operations that policies are made of, each of a strength from none to full.
 
-Source: Cubuk et al. 2020 (RandAugment), section 3 and its code listing; the ranges of the
-operations are those of AutoAugment (Cubuk et al. 2019, table 6) with a full strength of 30.
-Differs: angles and shifts are at most 30° and 45 % of a side (AutoAugment shifts 150 of 331
-pixels), so that they suit pictures of any size; what a picture leaves free is black.
+Source: Cubuk et al. 2019 (AutoAugment), table 6, whose ranges these are at full strength.
+Differs: angles and shifts are at most 30° and 45 % of a side (the paper's code shifts 150 of 331
+pixels), so that they suit pictures of any size; what a picture leaves free is black; the paper's
+cutout and pairs of samples are left out, as all published policies leave them.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from PIL import Image, ImageEnhance, ImageOps
 
-from nlpcompress.data.config import RandAugmentConfig
-
-STRONGEST = 30
 Picture = Image.Image
 Operation = Callable[[Picture, float], Picture]
 
@@ -52,35 +48,27 @@ SIGNED: dict[str, Operation] = {
 }
 """Of a strength between -1 and 1; the sign is drawn."""
 UNSIGNED: dict[str, Operation] = {
-    "identity": lambda picture, _: picture,
     "auto_contrast": lambda picture, _: ImageOps.autocontrast(picture),
     "equalize": lambda picture, _: ImageOps.equalize(picture),
+    "invert": lambda picture, _: ImageOps.invert(picture),
     "posterize": _posterize,
     "solarize": _solarize,
 }
-"""Of a strength between 0 and 1."""
+"""Of a strength between 0 and 1; the first three have none."""
 OPERATIONS = SIGNED | UNSIGNED
 
 
-@dataclass(frozen=True)
-class RandAugment:
-    """Changes one picture, uint8 `(H, W, C)` with one or three channels, into another.
+def operate(picture: Picture, name: str, strength: float) -> Picture:
+    """With a sign drawn, where the operation has one."""
+    return OPERATIONS[name](picture, _signed(strength, name))
 
-    What is drawn comes from torch's generator: of a training it is the seed's, and a resumed
-    training draws on where it was.
-    """
 
-    config: RandAugmentConfig
-
-    def __call__(self, pixels: np.ndarray) -> np.ndarray:
-        grey = pixels.shape[2] == 1
-        picture = Image.fromarray(pixels[:, :, 0] if grey else pixels)
-        names = list(OPERATIONS)
-        strength = self.config.magnitude / STRONGEST
-        for number in torch.randint(len(names), (self.config.num_ops,)).tolist():
-            picture = OPERATIONS[names[number]](picture, _signed(strength, names[number]))
-        changed = np.asarray(picture, dtype=np.uint8)
-        return changed[:, :, None] if grey else changed
+def on_picture(pixels: np.ndarray, change: Callable[[Picture], Picture]) -> np.ndarray:
+    """What `change` makes of pixels, both uint8 `(H, W, C)` with one or three channels."""
+    grey = pixels.shape[2] == 1
+    changed = change(Image.fromarray(pixels[:, :, 0] if grey else pixels))
+    array = np.asarray(changed, dtype=np.uint8)
+    return array[:, :, None] if grey else array
 
 
 def _signed(strength: float, name: str) -> float:

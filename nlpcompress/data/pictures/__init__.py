@@ -1,0 +1,1 @@
+"""Changes of training pictures, drawn anew whenever one is seen."""
