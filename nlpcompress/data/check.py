@@ -63,7 +63,7 @@ def _check_keys(config: DataConfig, task: str) -> None:
             f"data.masking goes with model.task {' or '.join(MASKING_TASKS)}, not with {task}; "
             "leave it out"
         )
-    for key in PICTURE_CHANGES:
+    for key in ("image_size", *PICTURE_CHANGES):
         if task != IMAGES and getattr(config, key):
             raise DataError(
                 f"data.{key} goes with model.task {IMAGES}, not with {task}; leave it out"

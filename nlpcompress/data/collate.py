@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from transformers import BaseImageProcessor, DataCollatorWithPadding, PreTrainedTokenizerBase
 
+from nlpcompress.data.pictures.operations import resized
 from nlpcompress.errors import DataError
 
 Row = dict[str, Any]
@@ -37,11 +38,13 @@ class ImageCollate:
 
     With a processor, as it resizes and normalises; a grey picture is repeated over the channels the
     processor has means for. Without one, pixels are scaled from 0…255 to 0…1 and keep their own
-    channels and size. `change` gives another picture, uint8 `(H, W, C)`, for each, before that.
+    channels and size, or are resized to `size` pixels a side. `change` gives another picture, uint8
+    `(H, W, C)`, for each, before that.
     """
 
     processor: BaseImageProcessor | None
     change: Callable[[np.ndarray], np.ndarray] | None = None
+    size: int | None = None
 
     @property
     def unchanged(self) -> "ImageCollate":
@@ -52,6 +55,8 @@ class ImageCollate:
         pictures = [_height_width_channels(row["pixel_values"]) for row in rows]
         if self.change is not None:
             pictures = [self.change(picture) for picture in pictures]
+        if self.size is not None:
+            pictures = [resized(picture, self.size) for picture in pictures]
         pixels = (
             _scaled(pictures) if self.processor is None else _processed(self.processor, pictures)
         )

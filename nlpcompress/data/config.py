@@ -127,6 +127,13 @@ class DataConfig(Config):
         description="for the tasks masked-lm and pretraining: which tokens are to be told; left "
         "out, 15 %",
     )
+    image_size: int | None = Field(
+        None,
+        ge=4,
+        le=1024,
+        description="for image-classification without an image processor: pixels a side that "
+        "pictures are resized to; left out, they stay as large as they are",
+    )
     crop: int = Field(
         0,
         ge=0,

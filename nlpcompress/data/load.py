@@ -1,6 +1,7 @@
 """From a config to data ready for a task: read, check, split, number the labels, tokenise."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import datasets
 import numpy as np
@@ -204,6 +205,11 @@ def _images(config: DataConfig, processor: Processor, seed: int) -> TaskData:
         raise DataError(
             f"pictures are read through an image processor or None, got {type(processor).__name__}"
         )
+    if processor is not None and config.image_size is not None:
+        raise DataError(
+            f"data.image_size: {config.image_size}, but the model's image processor says how large "
+            "pictures are; leave it out"
+        )
     source = read_source(config)
     pixels, column = image_column(source), label_column(source, config)
     labels = class_names(source.train, column)
@@ -213,16 +219,16 @@ def _images(config: DataConfig, processor: Processor, seed: int) -> TaskData:
         split.rename_columns({pixels: "pixel_values"}).with_format("numpy")
         for split in _selected(labelled, rows)
     )
-    changing = _changing(config, processor, len(labels))
-    return TaskData(IMAGES, labels, train, test, ImageCollate(processor), changing)
+    collate = ImageCollate(processor, size=config.image_size)
+    return TaskData(IMAGES, labels, train, test, collate, _changing(config, collate, len(labels)))
 
 
-def _changing(config: DataConfig, processor: Processor, classes: int) -> Collate | None:
+def _changing(config: DataConfig, plain: ImageCollate, classes: int) -> Collate | None:
     """What changes training pictures by chance: each by itself, then two into one."""
     change = changes_of(config)
     if change is None and config.mixup is None:
         return None
-    collate = ImageCollate(processor, change)
+    collate = replace(plain, change=change)
     return collate if config.mixup is None else MixupCollate(collate, config.mixup, classes)
 
 

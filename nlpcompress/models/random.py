@@ -27,7 +27,7 @@ SPECIAL = {
 
 
 def random_model(
-    config: Mapping[str, Any],
+    config: PretrainedConfig,
     *,
     task: str,
     labels: Sequence[str],
@@ -35,13 +35,11 @@ def random_model(
 ) -> PreTrainedModel:
     """A model with the task's head, weights drawn from torch's random state, in eval mode.
 
-    `config` holds `model_type` and fields of that model's config; the vocabulary of a text model is
-    its `tokenizer`'s. Raises `ConfigError` for a key the model's config lacks.
+    The vocabulary of a text model is its `tokenizer`'s.
     """
-    full = random_config(config)
     if tokenizer is not None:
-        full.vocab_size, full.pad_token_id = len(tokenizer), tokenizer.pad_token_id
-    return from_config(full, task=task, labels=labels)
+        config.vocab_size, config.pad_token_id = len(tokenizer), tokenizer.pad_token_id
+    return from_config(config, task=task, labels=labels)
 
 
 def from_config(config: PretrainedConfig, *, task: str, labels: Sequence[str]) -> PreTrainedModel:
@@ -57,7 +55,7 @@ def from_config(config: PretrainedConfig, *, task: str, labels: Sequence[str]) -
 
 
 def random_config(config: Mapping[str, Any]) -> PretrainedConfig:
-    """The model's config, every key checked. Raises `ConfigError`."""
+    """Of a `model_type` and fields of its config, every key checked. Raises `ConfigError`."""
     values = dict(config)
     kind = values.pop("model_type", None)
     known = transformers.CONFIG_MAPPING

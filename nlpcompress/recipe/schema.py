@@ -9,6 +9,7 @@ from nlpcompress.core.config import Config
 from nlpcompress.data.augmentation.config import AugmentConfig, ReplaceConfig
 from nlpcompress.data.config import DataConfig
 from nlpcompress.recipe.search.config import SearchConfig
+from nlpcompress.search.compound import CompoundScaling
 
 RANDOM = "random"
 """The model id that stands for a tiny random model, made from `model.config`."""
@@ -38,6 +39,11 @@ class ModelConfig(Config):
     task: str = Field(description="what the model does, one of `nlpcompress ls tasks`")
     config: dict[str, Any] | None = Field(
         None, description="for `id: random` only: the model's own config, with its model_type"
+    )
+    scaling: CompoundScaling | None = Field(
+        None,
+        description="for `id: random` and pictures only: deeper, wider and on larger pictures than "
+        "`config` and `data.image_size` say, in step, such as {phi: 1.0}",
     )
     processor: str | None = Field(
         None,

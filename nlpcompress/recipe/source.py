@@ -13,6 +13,7 @@ from transformers.utils import CONFIG_NAME, IMAGE_PROCESSOR_NAME
 
 from nlpcompress.data.augmentation.config import AugmentConfig
 from nlpcompress.data.augmentation.word_model import WordModel
+from nlpcompress.data.config import DataConfig
 from nlpcompress.data.load import load_data
 from nlpcompress.data.synthetic import VOCABULARY
 from nlpcompress.data.table import MASKED_LM
@@ -22,6 +23,7 @@ from nlpcompress.models.ensemble import Ensemble
 from nlpcompress.models.load import has_head, load_model, load_processor, resolve
 from nlpcompress.models.pretraining import PRETRAINING, order_label
 from nlpcompress.models.random import from_config, random_config, random_model, word_tokenizer
+from nlpcompress.models.scaling import Factors, scale_config
 from nlpcompress.models.tasks import task_named
 from nlpcompress.recipe.schema import RANDOM, ModelConfig, Recipe
 
@@ -72,7 +74,16 @@ def recipe_data(recipe: Recipe, processor: Any) -> TaskData:
     task, names = recipe.model.task, {}
     if task == PRETRAINING:
         names = {"order_label": order_label(_config(recipe.model).model_type)}
-    return load_data(recipe.data, task=task, processor=processor, seed=recipe.seed, **names)
+    data = scaled_data(recipe)
+    return load_data(data, task=task, processor=processor, seed=recipe.seed, **names)
+
+
+def scaled_data(recipe: Recipe) -> DataConfig:
+    """With pictures as large as the model's scaling has them."""
+    scaling, size = recipe.model.scaling, recipe.data.image_size
+    if scaling is None or size is None:
+        return recipe.data
+    return recipe.data.model_copy(update={"image_size": round(size * scaling.resolution)})
 
 
 def skeleton(model: ModelConfig, *, labels: Sequence[str]) -> PreTrainedModel:
@@ -88,7 +99,7 @@ def skeleton(model: ModelConfig, *, labels: Sequence[str]) -> PreTrainedModel:
 def _random_model(model: ModelConfig, labels: Sequence[str]) -> PreTrainedModel:
     texts = task_named(model.task).inputs == "text"
     tokenizer = start_processor(model) if texts else None
-    return random_model(model.config or {}, task=model.task, labels=labels, tokenizer=tokenizer)
+    return random_model(_config(model), task=model.task, labels=labels, tokenizer=tokenizer)
 
 
 def check_lengths(recipe: Recipe) -> None:
@@ -109,7 +120,8 @@ def check_lengths(recipe: Recipe) -> None:
 
 def _config(model: ModelConfig) -> PretrainedConfig:
     if model.id == RANDOM:
-        return random_config(model.config or {})
+        config, scaling = random_config(model.config or {}), model.scaling
+        return scale_config(config, Factors(scaling.width, scaling.depth)) if scaling else config
     return _found(
         lambda: transformers.AutoConfig.from_pretrained(resolve(model.id)), model.id, "model.id"
     )

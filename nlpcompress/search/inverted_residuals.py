@@ -63,12 +63,6 @@ def cost(network: Network) -> Cost:
     )
 
 
-def divisible(channels: float, by: int = 8) -> int:
-    """The nearest multiple, at least one, and not below 90 % of what is asked for."""
-    near = max(by, int(channels + by / 2) // by * by)
-    return near + by if near < 0.9 * channels else near
-
-
 def _parts(network: Network) -> Iterator[Cost]:
     """Stem, blocks, head and classifier: parameters, MACs and peak of each."""
     side = halved(network.resolution)

@@ -14,8 +14,9 @@ from collections.abc import Iterator, Sequence
 from statistics import mean
 from typing import NamedTuple
 
+from nlpcompress.core.divisible import divisible
 from nlpcompress.errors import ConfigError
-from nlpcompress.search.inverted_residuals import Block, Network, cost, divisible
+from nlpcompress.search.inverted_residuals import Block, Network, cost
 
 KERNELS, EXPANSIONS, DEPTHS = (3, 5, 7), (3, 4, 6), (2, 3, 4)
 STEM, FIRST, LAST = 32, 16, 320

@@ -71,5 +71,12 @@ def on_picture(pixels: np.ndarray, change: Callable[[Picture], Picture]) -> np.n
     return array[:, :, None] if grey else array
 
 
+def resized(pixels: np.ndarray, side: int) -> np.ndarray:
+    """As many pixels a side, bilinear: uint8 `(side, side, C)`."""
+    return on_picture(
+        pixels, lambda picture: picture.resize((side, side), Image.Resampling.BILINEAR)
+    )
+
+
 def _signed(strength: float, name: str) -> float:
     return -strength if name in SIGNED and torch.rand(()) < 0.5 else strength

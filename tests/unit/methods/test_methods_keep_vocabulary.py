@@ -9,7 +9,7 @@ from nlpcompress.core.method import Context
 from nlpcompress.errors import ConfigError, PlanError
 from nlpcompress.methods import make_method
 from nlpcompress.methods.pruning.keep_vocabulary import KeepVocabularyConfig, decide
-from nlpcompress.models.random import random_model, word_tokenizer
+from nlpcompress.models.random import random_config, random_model, word_tokenizer
 from nlpcompress.models.tokenizers import fit_tokenizer
 from nlpcompress.surgery import apply_plan
 from nlpcompress.training import CompressionTrainer
@@ -69,7 +69,9 @@ def parts():
     """A model, its tokenizer, and batches of the texts."""
     tokenizer = word_tokenizer(WORDS)
     torch.manual_seed(0)
-    model = random_model(BERT, task="text-classification", labels=("a", "b"), tokenizer=tokenizer)
+    model = random_model(
+        random_config(BERT), task="text-classification", labels=("a", "b"), tokenizer=tokenizer
+    )
     rows = [tokenizer(text) for text in TEXTS]
     return model.eval(), tokenizer, rows
 

@@ -7,13 +7,14 @@ from transformers import BertTokenizerFast, ViTImageProcessor
 from nlpcompress.data.synthetic import VOCABULARY
 from nlpcompress.errors import ConfigError
 from nlpcompress.models.random import random_config, word_tokenizer
-from nlpcompress.recipe.load import load_recipe
+from nlpcompress.recipe.load import load_recipe, parse_recipe
 from nlpcompress.recipe.schema import ModelConfig
 from nlpcompress.recipe.shipped import find_recipe
 from nlpcompress.recipe.source import (
     check_lengths,
     check_teacher_tokenizer,
     named_teacher,
+    recipe_data,
     skeleton,
     start_model,
     start_processor,
@@ -161,3 +162,69 @@ def test_what_a_random_picture_model_was_saved_as_has_no_processor_either(tmp_pa
     assert start_processor(saved) is None
     ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(tmp_path)
     assert start_processor(saved).size["height"] == 32
+
+
+PICTURES = {
+    "id": "random",
+    "task": "image-classification",
+    "config": {
+        "model_type": "resnet",
+        "num_channels": 1,
+        "embedding_size": 8,
+        "hidden_sizes": [8, 16],
+        "depths": [1, 2],
+        "layer_type": "basic",
+    },
+}
+
+
+def pictures(**model):
+    values = {
+        "version": 1,
+        "name": "pictures",
+        "model": PICTURES | model,
+        "data": {"name": "digits", "image_size": 12, "train_samples": 20, "test_samples": 20},
+        "stages": [{"method": "fine_tune", "train": {"max_steps": 1}}],
+    }
+    return parse_recipe(values)
+
+
+def test_a_scaled_network_sees_larger_pictures():
+    recipe = pictures(scaling={"phi": 2.0})
+    model = skeleton(recipe.model, labels=[str(n) for n in range(10)])
+    assert (model.config.hidden_sizes, model.config.depths) == ([16, 24], [2, 3])
+    data = recipe_data(recipe, None)
+    batch = data.collate([data.test[0], data.test[1]])
+    assert batch["pixel_values"].shape == (2, 1, 16, 16)  # 12 · 1.15²
+    plain = pictures(scaling={"phi": 0.0})
+    assert skeleton(plain.model, labels=["a"] * 10).config.hidden_sizes == [8, 16]
+
+
+def test_pictures_are_resized_smoothly():
+    data = recipe_data(pictures(), None)
+    own = recipe_data(
+        pictures().model_copy(
+            update={"data": pictures().data.model_copy(update={"image_size": 8})}
+        ),
+        None,
+    )
+    large = data.collate([data.test[0]])["pixel_values"]
+    small = own.collate([own.test[0]])["pixel_values"]
+    assert large.shape[-1] == 12 and small.shape[-1] == 8
+    expected = torch.nn.functional.interpolate(small, size=(12, 12), mode="bilinear")
+    assert (large - expected).abs().max() < 1.5 / 255
+
+
+def test_scaling_that_cannot_be_is_told():
+    with pytest.raises(ConfigError, match=r"model\.scaling: only for `id: random`; 'resnet'"):
+        pictures(id="resnet", config=None, scaling={"phi": 1.0})
+    with pytest.raises(ConfigError, match=r"model\.scaling: models of type bert have no scaling"):
+        pictures(config={"model_type": "bert"}, scaling={})
+    with pytest.raises(ConfigError, match=r"model\.scaling\.phi: .*20"):
+        pictures(scaling={"phi": 20})
+    values = pictures(scaling={"phi": 1.0, "gamma": 1.0}).to_json()
+    values["data"]["image_size"] = None
+    assert parse_recipe(values).model.scaling.resolution == 1.0
+    values["model"]["scaling"]["gamma"] = 1.15
+    with pytest.raises(ConfigError, match=r"data\.image_size: required with model\.scaling"):
+        parse_recipe(values)

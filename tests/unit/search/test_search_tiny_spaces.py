@@ -3,8 +3,9 @@
 import pytest
 from scipy.stats import spearmanr
 
+from nlpcompress.core.divisible import divisible
 from nlpcompress.errors import ConfigError
-from nlpcompress.search.inverted_residuals import Block, Network, cost, divisible
+from nlpcompress.search.inverted_residuals import Block, Network, cost
 from nlpcompress.search.tiny_spaces import Limits, TinySpace, judge_spaces
 
 MOBILENET_V2 = ((6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2))

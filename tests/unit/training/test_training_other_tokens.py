@@ -10,7 +10,7 @@ from transformers import DataCollatorWithPadding, TrainingArguments
 from nlpcompress.core.plan import plan_from_json
 from nlpcompress.errors import ConfigError
 from nlpcompress.methods import make_method
-from nlpcompress.models.random import random_model, word_tokenizer
+from nlpcompress.models.random import random_config, random_model, word_tokenizer
 from nlpcompress.models.tokenizers import fit_tokenizer
 from nlpcompress.surgery import apply_plan
 from nlpcompress.training import CompressionTrainer
@@ -28,7 +28,9 @@ def pair():
     """A teacher, a student without one of its words, and both tokenizers."""
     tokenizer = word_tokenizer(WORDS)
     torch.manual_seed(0)
-    teacher = random_model(BERT, task="text-classification", labels=("a", "b"), tokenizer=tokenizer)
+    teacher = random_model(
+        random_config(BERT), task="text-classification", labels=("a", "b"), tokenizer=tokenizer
+    )
     dropped = tokenizer.get_vocab()[ALL_BUT]
     tokens = [token for token in range(len(tokenizer)) if token != dropped]
     plan = plan_from_json([{"op": "keep_vocabulary", "tokens": tokens}])
