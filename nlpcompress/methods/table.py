@@ -21,6 +21,8 @@ METHODS = Registry(
         "keep_layers": "nlpcompress.methods.pruning.keep_layers:DropLayers",
         "keep_vocabulary": "nlpcompress.methods.pruning.keep_vocabulary:DropTokens",
         "layerwise": "nlpcompress.methods.distillation.layerwise:LayerwiseDistillation",
+        "learned_bits": "nlpcompress.methods.quantization.learned_bits:LearnedBits",
+        "learned_widths": "nlpcompress.methods.architecture.learned_widths:LearnedWidths",
         "logits": "nlpcompress.methods.distillation.logits:LogitsDistillation",
         "lottery_ticket": "nlpcompress.methods.pruning.lottery_ticket:LotteryTicket",
         "magnitude": "nlpcompress.methods.pruning.magnitude:Magnitude",
