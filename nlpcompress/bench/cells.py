@@ -1,14 +1,18 @@
 """The numbers of a report as short texts, the same in Markdown and HTML."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from nlpcompress.bench.bits import ALL, Bits
+from nlpcompress.bench.interval import half_width
 from nlpcompress.bench.latency import Timing
 from nlpcompress.bench.rows import Report, Row
 
 UNMEASURED = "not measured"
 DENSE = "100.0%"
+SHARES = ("accuracy",)
+"""Metrics that are the share of rows with a right answer."""
 
 
 class Column(NamedTuple):
@@ -21,7 +25,7 @@ class Column(NamedTuple):
 
 def table(report: Report) -> tuple[list[str], list[list[str]]]:
     """Titles and lines of the main table. A quantity that no row has makes no column."""
-    return _filled(_columns(report.rows), report.rows)
+    return _filled(_columns(report), report.rows)
 
 
 def pass_table(report: Report) -> tuple[list[str], list[list[str]]]:
@@ -44,18 +48,20 @@ def stage_table(report: Report) -> tuple[list[str], list[list[str]]]:
 
 
 def ledger_table(report: Report) -> tuple[list[str], list[list[str]]]:
-    """Titles and lines of the bytes of weights by part, for the rows that have them."""
-    rows = [row for row in report.rows if row.ledger]
+    """Titles and lines of the weights by part, for the rows that have them; like ones once."""
+    rows = first_of_each(report.rows, lambda row: row.ledger)
     parts = list(dict.fromkeys(part for row in rows for part in row.ledger))
     lines = [
-        [
-            row.name,
-            *(plain(row.ledger.get(part)) for part in parts),
-            plain(sum(row.ledger.values())),
-        ]
+        [row.name, *map(_kilobytes, (*map(row.ledger.get, parts), sum(row.ledger.values())))]
         for row in rows
     ]
     return ["model", *parts, "total"], lines
+
+
+def first_of_each(rows: Sequence[Row], value: Callable[[Row], Any]) -> list[Row]:
+    """The rows with a value that is not empty and no earlier row has."""
+    values = [value(row) for row in rows]
+    return [row for i, row in enumerate(rows) if values[i] and values[i] not in values[:i]]
 
 
 def plain(value: Any) -> str:
@@ -71,6 +77,11 @@ def plain(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return " ".join(map(str, value)) or "none"
     return str(value)
+
+
+def interval_of(metric: str, samples: int | None) -> Callable[[float], float] | None:
+    """Value → half of its 95 % interval; None for metrics that are no share of the rows."""
+    return partial(half_width, samples=samples) if metric in SHARES and samples else None
 
 
 def metric_names(rows: Sequence[Row]) -> list[str]:
@@ -90,9 +101,11 @@ def density_parts(rows: Sequence[Row]) -> list[str]:
     return list(dict.fromkeys(part for part, _ in shares)) if thinned else []
 
 
-def _columns(rows: Sequence[Row]) -> Iterator[Column]:
+def _columns(report: Report) -> Iterator[Column]:
+    rows = report.rows
     for name in metric_names(rows):
-        yield Column(name, lambda row, name=name: row.metrics.get(name), "{:.4f}".format)
+        text = partial(_metric, interval_of(name, report.samples))
+        yield Column(name, lambda row, name=name: row.metrics.get(name), text)
     yield Column("parameters", lambda row: row.parameters, "{:,}".format)
     for part in density_parts(rows):
         yield Column(f"density, {part}", lambda row, part=part: row.density.get(part), _percent)
@@ -123,12 +136,20 @@ def _cell(column: Column, value: Any) -> str:
     return UNMEASURED if value is None else column.text(value)
 
 
+def _metric(interval: Callable[[float], float] | None, value: float) -> str:
+    return f"{value:.4f}" if interval is None else f"{value:.4f} ± {interval(value):.4f}"
+
+
 def _percent(share: float) -> str:
     return f"{share:.1%}"
 
 
 def _bits(bits: Mapping[str, Bits]) -> str:
     return f"{bits[ALL].effective:.2f}" if bits else "none"
+
+
+def _kilobytes(size: int | None) -> str:
+    return UNMEASURED if size is None else f"{size / 1e3:,.1f}"
 
 
 def _megabytes(size: int) -> str:
@@ -150,7 +171,7 @@ def _comparison(first: Row, row: Row) -> list[str]:
         ("weights", *_packed_sizes(first, row)),
         ("ONNX file", first.onnx_size_bytes, row.onnx_size_bytes),
     ):
-        if before and after:
+        if before and after and before != after:
             parts.append(f"{what} {before / after:.2f} times smaller")
     for shape in shape_names([first]):
         if shape in row.latency_ms:

@@ -49,14 +49,18 @@ def size_ledger(model: nn.Module, folder: str | Path | None = None) -> dict[str,
     the model was saved to, the bytes are those of its files; they add up to `bytes_on_disk`, with
     the names and shapes in the files as `file headers`. Raises `FormatError` as that does.
     """
-    sizes = _stored_sizes(model) if folder is None else _sizes_on_disk(Path(folder))
     ledger = dict.fromkeys(PARTS, 0)
     part_of = parts_of(model)
-    for name, size in sizes:
+    for name, size in sizes_of(model, folder):
         ledger[part_of(name)] += size
     if folder is not None:
         ledger[HEADERS] = bytes_on_disk(folder) - sum(ledger.values())
     return ledger
+
+
+def sizes_of(model: nn.Module, folder: str | Path | None = None) -> Iterator[tuple[str, int]]:
+    """Name and bytes of each tensor, shared ones once; with the `folder` as they lie there."""
+    return _stored_sizes(model) if folder is None else _sizes_on_disk(Path(folder))
 
 
 def parts_of(model: nn.Module) -> Callable[[str], str]:

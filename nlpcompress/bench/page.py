@@ -1,7 +1,9 @@
 """A report as a page: Markdown, or one HTML file with its pictures inside."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -9,6 +11,7 @@ from nlpcompress.bench import cells
 from nlpcompress.bench.plots import draw, to_svg
 from nlpcompress.bench.rows import Report, Row
 from nlpcompress.bench.verdict import verdict
+from nlpcompress.core.secrets import for_readers
 
 TEMPLATE = "report.html.j2"
 NO_LESS = 0.99
@@ -29,7 +32,7 @@ def markdown(report: Report) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def html(report: Report) -> str:
+def html(report: Report, recipe: Mapping[str, Any] | None = None) -> str:
     """The report as one self-contained page: pictures are inside, nothing is fetched."""
     environment = Environment(
         loader=PackageLoader("nlpcompress.bench", ""),
@@ -48,6 +51,7 @@ def html(report: Report) -> str:
         figures={title: Markup(to_svg(figure)) for title, figure in draw(report).items()},
         further_tables=_further_tables(report),
         environment=report.environment,
+        recipe=None if recipe is None else _yaml(recipe),
         plain=cells.plain,
         unmeasured=cells.UNMEASURED,
     )
@@ -57,6 +61,8 @@ def notes(report: Report) -> str:
     """What the numbers of the table are, in one paragraph."""
     samples = cells.plain(report.samples) if report.samples is not None else "an unstated number of"
     text = f"Quality on {samples} test rows."
+    if any(cells.interval_of(name, report.samples) for name in cells.metric_names(report.rows)):
+        text += " ±: half of the 95 % interval of a share of so many rows (Wilson)."
     timings = [timing for row in report.rows for timing in row.latency_ms.values()]
     if timings:
         text += (
@@ -94,10 +100,14 @@ def _as_much_work(whole: Row, row: Row) -> bool:
 def _further_tables(report: Report) -> dict[str, Table]:
     tables = {
         "One pass, operation by operation": cells.pass_table(report),
-        "Bytes of the weights": cells.ledger_table(report),
+        "Weights, kB": cells.ledger_table(report),
         "Stages": cells.stage_table(report),
     }
     return {title: table for title, table in tables.items() if table[1]}
+
+
+def _yaml(recipe: Mapping[str, Any]) -> str:
+    return yaml.safe_dump(for_readers(recipe), sort_keys=False, allow_unicode=True, width=100)
 
 
 def environment_lines(report: Report) -> list[str]:

@@ -1,7 +1,7 @@
 """The pictures of a report: size, time and quality, one bar a model."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import matplotlib
@@ -9,30 +9,25 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from nlpcompress.bench.cells import UNMEASURED, metric_names, shape_names
+from nlpcompress.bench.cells import (
+    UNMEASURED,
+    first_of_each,
+    interval_of,
+    metric_names,
+    shape_names,
+)
 from nlpcompress.bench.latency import Timing
+from nlpcompress.bench.layer_plot import layers_figure
 from nlpcompress.bench.rows import Report, Row
+from nlpcompress.bench.style import COLOURS, FAINT, INK, STYLE, WIDTH
 
-COLOURS = ("#5b6b7b", "#2f7fb8", "#e08a2e", "#4a9a62", "#a35a9b", "#b8534f")
-"""The first, grey, is the model before compression."""
-FAINT, INK = "#8a94a0", "#20262c"
 COLUMNS = 2
-WIDTH = 9.0
-STYLE = {
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.spines.left": False,
-    "axes.edgecolor": FAINT,
-    "axes.titlelocation": "left",
-    "axes.titlesize": 11,
-    "axes.titleweight": "bold",
-    "svg.hashsalt": "nlpcompress",
-}
 
 
 class Bar(NamedTuple):
-    """A row's value (None: not measured), and the 5th and 95th percentile of a time."""
+    """A row's value (None: not measured), and the 5th and 95th percentile of a time, or the ends of
+    a metric's interval.
+    """
 
     value: float | None
     spread: tuple[float, float] | None = None
@@ -41,24 +36,29 @@ class Bar(NamedTuple):
 def draw(report: Report) -> dict[str, Figure]:
     """Title → figure, for what was measured: one panel a size, an input shape, a metric."""
     rows = report.rows
-    groups = {"Size": _sizes(rows), "Time": _times(rows), "Quality": _metrics(rows)}
+    groups = {"Size": _sizes(rows), "Time": _times(rows), "Quality": _metrics(report)}
     names = [row.name for row in rows]
     figures = {}
     with matplotlib.rc_context(STYLE):
         for title, panels in groups.items():
             shown = {name: bars for name, bars in panels.items() if _measured(bars)}
             if shown:
-                figures[title] = _figure(names, shown, "{:.3f}" if title == "Quality" else "{:.1f}")
+                figures[title] = _figure(names, shown, "{:.3f}" if title == "Quality" else "{:.3g}")
+        if layered := first_of_each(rows, lambda row: row.layers):
+            figures["Layers"] = layers_figure(layered)
     return figures
 
 
 def to_svg(figure: Figure) -> str:
-    """The figure as one `<svg>` element, the same text for the same report."""
+    """The figure as one `<svg>` element, the same text for the same report.
+
+    Its ink is that of the text around it, on a light page or a dark one.
+    """
     buffer = io.StringIO()
     with matplotlib.rc_context(STYLE):
         FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None})
     text = buffer.getvalue()
-    return text[text.index("<svg") :]
+    return text[text.index("<svg") :].replace(INK, "currentColor")
 
 
 def _sizes(rows: Sequence[Row]) -> dict[str, list[Bar]]:
@@ -75,8 +75,19 @@ def _times(rows: Sequence[Row]) -> dict[str, list[Bar]]:
     }
 
 
-def _metrics(rows: Sequence[Row]) -> dict[str, list[Bar]]:
-    return {name: [Bar(row.metrics.get(name)) for row in rows] for name in metric_names(rows)}
+def _metrics(report: Report) -> dict[str, list[Bar]]:
+    return {
+        name: [
+            _metric(row.metrics.get(name), interval_of(name, report.samples)) for row in report.rows
+        ]
+        for name in metric_names(report.rows)
+    }
+
+
+def _metric(value: float | None, interval: Callable[[float], float] | None) -> Bar:
+    if value is None or interval is None:
+        return Bar(value)
+    return Bar(value, (value - interval(value), value + interval(value)))
 
 
 def _millions(count: int | None) -> Bar:

@@ -1,10 +1,13 @@
 """A report on disk: report.json, and the same numbers as report.md and report.html."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from nlpcompress.bench.page import html, markdown
 from nlpcompress.bench.rows import Report
+from nlpcompress.bench.verdict import verdict
 from nlpcompress.core.whole import write_whole
 from nlpcompress.errors import ConfigError, FormatError
 
@@ -12,11 +15,17 @@ FILE = "report.json"
 FORMAT_VERSION = 1
 
 
-def write_report(report: Report, out: str | Path) -> Path:
-    """Write all three files into `out`, each whole or not at all, and give report.json's path."""
-    values = {"format_version": FORMAT_VERSION, **report.to_json()}
+def write_report(
+    report: Report, out: str | Path, *, recipe: Mapping[str, Any] | None = None
+) -> Path:
+    """Write all three files into `out`, each whole or not at all, and give report.json's path.
+
+    The page ends with the `recipe`, where there is one.
+    """
+    first = {"format_version": FORMAT_VERSION, "verdict": verdict(report)}
+    values = {**first, **report.to_json()}
     write_whole(Path(out) / "report.md", markdown(report))
-    write_whole(Path(out) / "report.html", html(report))
+    write_whole(Path(out) / "report.html", html(report, recipe))
     write_whole(Path(out) / FILE, json.dumps(values, indent=1))
     return Path(out) / FILE
 
@@ -26,7 +35,7 @@ def read_report(out: str | Path) -> Report:
     path = Path(out) / FILE
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        version = values.pop("format_version", None)
+        version, _ = values.pop("format_version", None), values.pop("verdict", None)
     except FileNotFoundError:
         raise FormatError(f"there is no {path}; `nlpcompress run` writes one") from None
     except (ValueError, AttributeError) as error:

@@ -34,6 +34,9 @@ class Row(Config):
     )
     latency_ms: dict[str, Timing] = Field({}, description="input shape → times of one pass")
     ledger: dict[str, int] = Field({}, description="part of the model → bytes of its weights")
+    layers: Annotated[tuple[dict[str, int], ...], Field(strict=False)] = Field(
+        (), description="of each layer: attention, ffn, rest → bytes of its weights"
+    )
 
 
 class Bound(Config):

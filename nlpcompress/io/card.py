@@ -15,15 +15,15 @@ import yaml
 from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from nlpcompress.core.secrets import for_readers
 from nlpcompress.io.format import read_json
-from nlpcompress.io.ledger import UNMEASURED, table
+from nlpcompress.io.ledger import UNMEASURED, part_table, table
 from nlpcompress.models.tasks import TASKS
 
 FOLDER = "path/to/this/model"
 """Stands for the repo id in a card that was not pushed yet; `push` puts the id in its place."""
 
 FILE_FORMATS = ("csv", "json", "parquet")
-SECRET_KEY = re.compile(r"token$|password|secret|api_?key", re.IGNORECASE)
 
 Values = Mapping[str, Any]
 
@@ -74,9 +74,11 @@ def model_card(
         data=_data_text(data.get("name")),
         methods=_methods(recipe),
         samples=report.get("samples"),
+        verdict=report.get("verdict"),
+        parts=part_table(rows),
         table=table(rows) if rows else None,
         ledger=_fenced("json", json.dumps(rows, indent=2)) if rows else "",
-        recipe=_fenced("yaml", _yaml(_without_secrets(recipe))) if recipe else "",
+        recipe=_fenced("yaml", _yaml(for_readers(recipe))) if recipe else "",
         recipe_hash=report.get("recipe_hash"),
         environment=_flat(report.get("environment") or {}),
         named="task" in model,
@@ -192,17 +194,6 @@ def _fenced(language: str, text: str) -> str:
 
 def _yaml(recipe: Any) -> str:
     return yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True, width=100)
-
-
-def _without_secrets(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {
-            key: "<removed>" if SECRET_KEY.search(str(key)) and inner else _without_secrets(inner)
-            for key, inner in value.items()
-        }
-    if isinstance(value, (list, tuple)):
-        return [_without_secrets(inner) for inner in value]
-    return value
 
 
 def _flat(values: Values, path: str = "") -> dict[str, str]:

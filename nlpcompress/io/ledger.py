@@ -24,11 +24,33 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
             columns.setdefault(title, {})[line] = cell
     if not any(row.get("bits") for row in rows):
         columns.pop(BITS, None)
-    lines = [["model", *columns], ["---", *("---:" for _ in columns)]]
-    for line, row in enumerate(rows):
-        cells = [column.get(line, UNMEASURED) for column in columns.values()]
-        lines.append([str(row.get("name")), *cells])
-    return "\n".join("| " + " | ".join(map(_escaped, line)) + " |" for line in lines)
+    lines = [
+        [str(row.get("name")), *(column.get(line, UNMEASURED) for column in columns.values())]
+        for line, row in enumerate(rows)
+    ]
+    return _markdown([*columns], lines)
+
+
+def part_table(rows: Sequence[Mapping[str, Any]]) -> str | None:
+    """Megabytes of the weights by part, a line a row that has them, like ones once; else None.
+
+    >>> print(part_table([{"name": "teacher", "ledger": {"head": 3080}}]).splitlines()[2])
+    | teacher | 0.003 |
+    """
+    ledgers = [row.get("ledger") for row in rows]
+    told = [row for i, row in enumerate(rows) if ledgers[i] and ledgers[i] not in ledgers[:i]]
+    parts = list(dict.fromkeys(part for row in told for part in row["ledger"]))
+    lines = [
+        [str(row.get("name")), *(f"{row['ledger'].get(part, 0) / 1e6:.3f}" for part in parts)]
+        for row in told
+    ]
+    return _markdown([f"{part}, MB" for part in parts], lines) if told else None
+
+
+def _markdown(titles: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    rule = ["---", *("---:" for _ in titles)]
+    rows = [["model", *titles], rule, *lines]
+    return "\n".join("| " + " | ".join(map(_escaped, row)) + " |" for row in rows)
 
 
 def _cells(row: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -17,7 +17,7 @@ def parameters_of(layer: nn.Module, part: str) -> dict[str, nn.Parameter]:
     The attention is what holds queries, with all that lies in the same child of the layer; the FFN
     is every other child with linear layers. Norms of their own are in neither.
     """
-    kinds = _kinds(layer)
+    kinds = kinds_of(layer)
     return {
         name: parameter
         for name, parameter in layer.named_parameters(remove_duplicate=False)
@@ -27,7 +27,7 @@ def parameters_of(layer: nn.Module, part: str) -> dict[str, nn.Parameter]:
 
 def quantized_in(layer: nn.Module, part: str) -> list[str]:
     """Paths in the layer of the quantized modules of `part`, as in `parameters_of`."""
-    kinds = _kinds(layer)
+    kinds = kinds_of(layer)
     return [path for path in schemes(layer) if part in ("all", kinds.get(path.partition(".")[0]))]
 
 
@@ -44,7 +44,8 @@ def shared_values(
     }
 
 
-def _kinds(layer: nn.Module) -> dict[str, str]:
+def kinds_of(layer: nn.Module) -> dict[str, str]:
+    """Child of the layer → attention, ffn or rest."""
     return {child: _kind(module) for child, module in layer.named_children()}
 
 

@@ -24,7 +24,7 @@ def layers_of(model: nn.Module) -> tuple[str, nn.ModuleList]:
         )
     staged = hasattr(config, "depths")
     depth = None if staged else getattr(config, "num_hidden_layers", None)
-    stacks = [(path, layers) for path, layers in _stacks(model) if len(layers) == depth]
+    stacks = [(path, layers) for path, layers in stacks_of(model) if len(layers) == depth]
     if len(stacks) != 1:
         found = ", ".join(path for path, _ in stacks) or "none"
         raise PlanError(f"{name} needs exactly one stack of layers for keep_layers; found: {found}")
@@ -50,8 +50,8 @@ def _return_input(
     return (hidden, *output[1:]) if isinstance(output, tuple) else hidden
 
 
-def _stacks(model: nn.Module) -> list[tuple[str, nn.ModuleList]]:
-    """Lists of modules of one class that do not lie inside such a list."""
+def stacks_of(model: nn.Module) -> list[tuple[str, nn.ModuleList]]:
+    """Lists of modules of one class that do not lie inside such a list, with their paths."""
     found: list[tuple[str, nn.ModuleList]] = []
     for path, module in model.named_modules():
         inside = any(path.startswith(f"{outer}.") for outer, _ in found)

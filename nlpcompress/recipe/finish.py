@@ -17,6 +17,8 @@ from nlpcompress.bench import (
     write_report,
 )
 from nlpcompress.bench.bits import ALL, Bits, quantized_numbers
+from nlpcompress.bench.layer_bytes import by_parts, layer_bytes
+from nlpcompress.bench.ledger import size_ledger
 from nlpcompress.core.whole import write_whole
 from nlpcompress.evaluation.metrics import greater_is_better
 from nlpcompress.export.bits import code_bytes
@@ -61,7 +63,7 @@ def finish(job: Job) -> None:
         _export(job)
     write_whole(out / RESOLVED, to_yaml(job.recipe.to_json()))
     report = _report(job)
-    write_report(report, out)
+    write_report(report, out, recipe=job.recipe.to_json())
     write_whole(out / "README.md", folder_card(out))
     _part(job).finish({"recipe_hash": recipe_hash(job)})
 
@@ -132,8 +134,14 @@ def _costs(job: Job, folder: Path) -> dict[str, Any]:
     """A saved model's size, density and bits, and what one pass of the last shape costs."""
     *_, batch = bench_batches(job.data(job.last), job.recipe.bench)
     model = load_model_folder(folder)
-    costs = measure(model, batch, folder)
-    return {**costs, "density": density(model), "bits": effective_bits(model)}
+    layers = layer_bytes(model, folder)
+    return {
+        **measure(model, batch, folder),
+        "density": density(model),
+        "bits": effective_bits(model),
+        "ledger": by_parts(size_ledger(model, folder), layers),
+        "layers": layers,
+    }
 
 
 def _traffic(row: Artefact, costs: dict[str, Any]) -> dict[str, Any]:
@@ -161,12 +169,12 @@ def _stages(job: Job) -> Iterator[dict[str, Any]]:
 def _exports(job: Job) -> Iterator[dict[str, Any]]:
     """Only where there are exports: of the teacher, of the result."""
     before = job.teacher_after if job.recipe.evaluate.before else None
-    for after in (before, job.last):
+    for name, after in (("teacher", before), ("result", job.last)):
         if after is not None and job.recipe.export.onnx:
             record, model = export_part(job, after).record, job.part(after).record
             assert record is not None, "a report before its exports were done"
             assert model is not None
-            yield _line("export", record["seconds"], 0, model["parameters"])
+            yield _line(f"export, {name}", record["seconds"], 0, model["parameters"])
 
 
 def _line(

@@ -96,7 +96,7 @@ def test_the_pages_show_both_densities_where_one_is_below_one(tmp_path):
     assert "| teacher | 100 | 100.0% | 100.0% | 0.40 |" in text
     assert "| small | 100 | 15.0% | 57.5% | 0.10 |" in text
     assert "| unknown | 100 | not measured | not measured | not measured |" in text
-    assert "- small: parameters 1.00 times smaller, weights 4.00 times smaller" in text
+    assert "- small: weights 4.00 times smaller" in text
     assert "Density: the share that is not zero" in text
     page = (tmp_path / "report.html").read_text()
     assert "<th>density, encoder</th>" in page

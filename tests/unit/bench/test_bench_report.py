@@ -1,8 +1,10 @@
 import json
 
 import pytest
+from scipy import stats
 
 from nlpcompress.bench import Report, Row, Timing, read_report, write_report
+from nlpcompress.bench.interval import half_width
 from nlpcompress.errors import FormatError
 
 
@@ -51,7 +53,7 @@ def test_the_markdown_holds_the_numbers_their_ratios_and_what_was_not_measured(t
     ) in lines
     cells = next(line for line in lines if line.startswith("| <compressed>")).split(" | ")
     assert cells[1:] == [
-        "0.8625",
+        "0.8625 ± 0.0151",
         "not measured",
         "not measured",
         "18.30",
@@ -92,3 +94,61 @@ def test_what_saves_parameters_and_no_work_is_called_smaller_and_not_faster(macs
     text = (tmp_path / "report.md").read_text()
     assert ("shared has fewer parameters than teacher" in text) is said
     assert ("smaller, and not faster" in text) is said
+
+
+def layered():
+    """The report above, with what its layers weigh."""
+    whole = ({"attention": 400_000, "ffn": 800_000, "rest": 0},) * 3
+    cut = ({"attention": 100_000, "ffn": 800_000, "rest": 0},) * 2
+    first, second = report().rows
+    rows = (
+        first.model_copy(update={"layers": whole, "ledger": {"attention": 1_200_000, "head": 80}}),
+        first.model_copy(update={"name": "teacher-int8", "layers": whole}),
+        second.model_copy(update={"layers": cut, "ledger": {"attention": 200_000, "head": 80}}),
+    )
+    return report().model_copy(update={"rows": rows})
+
+
+def test_the_page_has_the_layers_of_each_model_once_and_the_recipe(tmp_path):
+    recipe = {"name": "small", "out": "/home/me/out", "stages": [{"hub_token": "hf_secret"}]}
+    write_report(layered(), tmp_path, recipe=recipe)
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("<svg") == 4 and "<h2>Layers</h2>" in page
+    assert page.count("MB a layer") == 2
+    assert "name: small" in page and "/home/me" not in page and "hf_secret" not in page
+    text = (tmp_path / "report.md").read_text()
+    assert "| teacher | 1,200.0 | 0.1 | 1,200.1 |" in text
+    assert "<details>" not in _page(report(), tmp_path)
+    assert read_report(tmp_path) == report()
+
+
+def _page(made, folder):
+    write_report(made, folder)
+    return (folder / "report.html").read_text()
+
+
+def test_pictures_take_the_ink_of_the_page(tmp_path):
+    page = _page(layered(), tmp_path)
+    assert "prefers-color-scheme: dark" in page
+    pictures = page[page.index("<svg") :]
+    assert "currentColor" in pictures and "#20262c" not in pictures and "#000000" not in pictures
+    assert "#ffffff" not in pictures
+
+
+def test_the_interval_of_an_accuracy_stands_beside_it(tmp_path):
+    text = (write_report(report(), tmp_path).parent / "report.md").read_text()
+    assert "| 0.8675 ± 0.0148 |" in text and "half of the 95 % interval" in text
+    assert json.loads((tmp_path / "report.json").read_text())["verdict"].startswith("<compressed>")
+    unsure = report().model_copy(update={"samples": None})
+    write_report(unsure, tmp_path)
+    assert "±" not in (tmp_path / "report.md").read_text()
+
+
+@pytest.mark.parametrize(("right", "rows"), [(0, 10), (10, 10), (45, 50), (1743, 2009)])
+def test_intervals_are_wilsons(right, rows):
+    found = proportion_interval(right, rows)
+    assert half_width(right / rows, rows) == pytest.approx((found.high - found.low) / 2, abs=1e-6)
+
+
+def proportion_interval(right, rows):
+    return stats.binomtest(right, rows).proportion_ci(0.95, method="wilson")
