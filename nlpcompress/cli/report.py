@@ -1,9 +1,12 @@
 """`nlpcompress report`: the Markdown and HTML pages again, from report.json."""
 
 import argparse
+from pathlib import Path
 
 from nlpcompress.bench import read_report, write_report
 from nlpcompress.cli.targets import report_text
+from nlpcompress.recipe.load import RESOLVED
+from nlpcompress.recipe.text import read_yaml
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -13,6 +16,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Write report.md and report.html, and print the former."""
-    write_report(read_report(args.folder), args.folder)
+    recipe = Path(args.folder) / RESOLVED
+    values = read_yaml(recipe) if recipe.is_file() else None
+    write_report(read_report(args.folder), args.folder, recipe=values)
     print(report_text(args.folder))
     return 0
