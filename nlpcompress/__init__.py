@@ -1,7 +1,8 @@
 """Trained models made really smaller and faster, still loaded with plain `from_pretrained`.
 
 Importing this package does no work and loads no torch: each public name is imported when it is
-first used, and transformers learns to read compressed folders when its own quantizers are imported.
+first used, and transformers learns to read compressed folders when its own quantizers are imported,
+and networks of cells when its auto classes are.
 """
 
 from typing import Any
@@ -48,6 +49,7 @@ PUBLIC = Registry(
     },
 )
 __all__ = list(PUBLIC)
+AUTO_MODELS = "transformers.models.auto.modeling_auto"
 
 
 def __getattr__(name: str) -> Any:
@@ -61,3 +63,4 @@ def __dir__() -> list[str]:
 
 
 wrapt.register_post_import_hook("nlpcompress.io.loader:register", "transformers.quantizers.auto")
+wrapt.register_post_import_hook("nlpcompress.models.cells:register", AUTO_MODELS)

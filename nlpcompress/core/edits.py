@@ -211,6 +211,22 @@ class FoldNorms(Config):
     op: Literal["fold_norms"] = "fold_norms"
 
 
+Names = Annotated[tuple[str, ...], Field(strict=False)]
+Edges = Annotated[tuple[Names, ...], Field(strict=False, min_length=1)]
+
+
+class KeepOperations(Config):
+    """Keep these operations of a network of cells, edge by edge, and drop the others.
+
+    `{"op": "keep_operations", "normal": [["skip_connect"], [], …], "reduction": […]}` leaves one
+    operation on the first edge of all normal cells and none on the second.
+    """
+
+    op: Literal["keep_operations"] = "keep_operations"
+    normal: Edges = Field(description="names of the operations on each edge of a normal cell")
+    reduction: Edges = Field(description="of a cell that halves the sides")
+
+
 class Mask(Config):
     """The zeros in the body's weights are there to stay: training to come leaves them zero.
 
@@ -232,6 +248,7 @@ Edit = (
     | TuckerConv
     | CpConv
     | FoldNorms
+    | KeepOperations
     | Quantize
     | Mask
 )
@@ -247,6 +264,7 @@ EDITS: dict[str, type[Edit]] = {
     "tucker_conv": TuckerConv,
     "cp_conv": CpConv,
     "fold_norms": FoldNorms,
+    "keep_operations": KeepOperations,
     "quantize": Quantize,
     "mask": Mask,
 }

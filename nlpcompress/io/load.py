@@ -11,6 +11,7 @@ from nlpcompress.errors import FormatError
 from nlpcompress.io.format import read_json, read_manifest
 from nlpcompress.io.loader import align_tensors
 from nlpcompress.io.swap import recover
+from nlpcompress.models import cells
 from nlpcompress.models.tasks import task_named
 
 WEIGHTS = "model.safetensors"
@@ -57,6 +58,8 @@ def _model_class(config: dict[str, Any], task: str | None, folder: Path) -> Any:
     if task is not None:
         return getattr(transformers, task_named(task).auto_class)
     name = (config.get("architectures") or ["nothing"])[0]
+    if hasattr(cells, name):
+        return getattr(cells, name)
     if not hasattr(transformers, name):
         raise FormatError(
             f"{folder}/config.json names the class '{name}', which transformers "

@@ -13,6 +13,7 @@ METHODS = Registry(
         "at_init": "nlpcompress.methods.pruning.at_init:AtInit",
         "channels": "nlpcompress.methods.pruning.channels:Channels",
         "cp": "nlpcompress.methods.lowrank.cp:Cp",
+        "darts": "nlpcompress.methods.architecture.darts:Darts",
         "features": "nlpcompress.methods.distillation.features:FeatureDistillation",
         "fine_tune": "nlpcompress.methods.fine_tune:FineTune",
         "head_gates": "nlpcompress.methods.pruning.head_gates:HeadGates",

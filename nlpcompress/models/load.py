@@ -9,6 +9,7 @@ import transformers
 from transformers import PretrainedConfig, PreTrainedModel
 
 from nlpcompress.errors import DataError
+from nlpcompress.models.cells import register
 from nlpcompress.models.pretraining import PRETRAINING, order_label
 from nlpcompress.models.tasks import Task, task_named
 
@@ -25,6 +26,12 @@ def resolve(model_id: str) -> str:
     return next((str(folder) for folder in folders if any(folder.glob("*.safetensors"))), model_id)
 
 
+def load_config(model_id: str) -> PretrainedConfig:
+    """The model's config, a network of cells' too."""
+    register()
+    return transformers.AutoConfig.from_pretrained(resolve(model_id))
+
+
 def load_model(model_id: str, *, task: str, labels: Sequence[str] = ()) -> PreTrainedModel:
     """The model with the task's head: the trained one where the checkpoint has it, else a new one
     for `labels`.
@@ -34,7 +41,7 @@ def load_model(model_id: str, *, task: str, labels: Sequence[str] = ()) -> PreTr
     `ConfigError` for pretraining of a model without those heads.
     """
     entry, folder = task_named(task), resolve(model_id)
-    config = transformers.AutoConfig.from_pretrained(folder)
+    config = load_config(model_id)
     if task == PRETRAINING:
         order_label(config.model_type)
     if entry.labelled:

@@ -14,6 +14,7 @@ from transformers import (
 
 from nlpcompress.core.nearest import nearest
 from nlpcompress.errors import ConfigError
+from nlpcompress.models.cells import register
 from nlpcompress.models.pretraining import PRETRAINING, order_label
 from nlpcompress.models.tasks import Task, task_named
 
@@ -56,6 +57,7 @@ def from_config(config: PretrainedConfig, *, task: str, labels: Sequence[str]) -
 
 def random_config(config: Mapping[str, Any]) -> PretrainedConfig:
     """Of a `model_type` and fields of its config, every key checked. Raises `ConfigError`."""
+    register()
     values = dict(config)
     kind = values.pop("model_type", None)
     known = transformers.CONFIG_MAPPING

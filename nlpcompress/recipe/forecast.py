@@ -18,6 +18,7 @@ from nlpcompress.core.edits import (
     FoldNorms,
     Keep,
     KeepLayers,
+    KeepOperations,
     KeepVocabulary,
     LowRank,
     Permute,
@@ -147,6 +148,9 @@ def _cut_line(edit: Edit) -> str:
         return f"{edit.op} {edit.weight}: rank {edit.rank}"
     if isinstance(edit, Quantize):
         return f"quantize {edit.weight}: {edit.bits} bits"
+    if isinstance(edit, KeepOperations):
+        left = sum(len(names) for names in (*edit.normal, *edit.reduction))
+        return f"keep_operations: {left} stay in both kinds of cells"
     if isinstance(edit, FoldNorms):
         return "fold_norms: scales of batch norms go into filters"
     return "mask: zeros in the body's weights stay"

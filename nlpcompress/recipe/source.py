@@ -20,7 +20,7 @@ from nlpcompress.data.table import MASKED_LM
 from nlpcompress.data.task_data import TaskData
 from nlpcompress.errors import ConfigError
 from nlpcompress.models.ensemble import Ensemble
-from nlpcompress.models.load import has_head, load_model, load_processor, resolve
+from nlpcompress.models.load import has_head, load_config, load_model, load_processor, resolve
 from nlpcompress.models.pretraining import PRETRAINING, order_label
 from nlpcompress.models.random import from_config, random_config, random_model, word_tokenizer
 from nlpcompress.models.scaling import Factors, scale_config
@@ -122,9 +122,7 @@ def _config(model: ModelConfig) -> PretrainedConfig:
     if model.id == RANDOM:
         config, scaling = random_config(model.config or {}), model.scaling
         return scale_config(config, Factors(scaling.width, scaling.depth)) if scaling else config
-    return _found(
-        lambda: transformers.AutoConfig.from_pretrained(resolve(model.id)), model.id, "model.id"
-    )
+    return _found(lambda: load_config(model.id), model.id, "model.id")
 
 
 def named_teacher(
@@ -173,7 +171,7 @@ def check_word_model(config: AugmentConfig | None, where: str) -> None:
     if config is None:
         return
     name = _named(config)
-    found = _found(lambda: transformers.AutoConfig.from_pretrained(resolve(name)), name, where)
+    found = _found(lambda: load_config(name), name, where)
     if not has_head(found, task_named(MASKED_LM)):
         raise ConfigError(
             f"{where}: '{name}' was saved as {' or '.join(found.architectures or ['nothing'])}, "

@@ -15,6 +15,7 @@ from nlpcompress.core.edits import (
     FoldNorms,
     Keep,
     KeepLayers,
+    KeepOperations,
     KeepVocabulary,
     LowRank,
     Mask,
@@ -33,6 +34,7 @@ from nlpcompress.surgery.filters import decompose, decomposed, with_products
 from nlpcompress.surgery.fold_norms import foldable
 from nlpcompress.surgery.keep import check_keeps, cut, kept_masks, zeroed
 from nlpcompress.surgery.keep_layers import bypassed, check_layers, cut_layers
+from nlpcompress.surgery.keep_operations import check_operations, cut_operations, only_operations
 from nlpcompress.surgery.keep_vocabulary import (
     cut_vocabulary,
     numbered_anew,
@@ -185,6 +187,12 @@ def _fold_norms(model: nn.Module, group: list[FoldNorms], inputs: Mapping[str, T
     return Surgery(group[0].op, partial(_as_it_is, model), partial(fold, model, norms))
 
 
+def _keep_operations(model: nn.Module, group: list[KeepOperations], _: object) -> Surgery:
+    (edit,) = group
+    check_operations(model, edit)
+    return Surgery(edit.op, only_operations(model, edit), partial(cut_operations, model, edit))
+
+
 def _as_it_is(model: nn.Module, inputs: Mapping[str, Tensor]) -> Any:
     return model(**inputs)
 
@@ -208,5 +216,6 @@ PREPARE: dict[type[Edit], Callable[..., Surgery]] = {
     TuckerConv: _decompose,
     CpConv: _decompose,
     FoldNorms: _fold_norms,
+    KeepOperations: _keep_operations,
     Quantize: _quantize,
 }
