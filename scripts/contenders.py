@@ -90,7 +90,7 @@ def environment(name: str, environments: Path) -> Path:
         wanted = [pinned, listed] if "torch" in listed else [listed]
         for packages in wanted:
             pip = [str(python), "-m", "pip", "install", "--quiet", "--constraint", str(PINS)]
-            subprocess.run([*pip, *packages], check=True)
+            subprocess.run([*pip, *packages], check=True, env=one_thread())
         done.touch()
     return python
 

@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Iterator, Sequence
 
 from nlpcompress.cli.targets import add_recipe
+from nlpcompress.models.tasks import task_named
 from nlpcompress.recipe.forecast import Forecast, forecast
 from nlpcompress.recipe.load import load_recipe
 from nlpcompress.recipe.schema import Recipe
@@ -38,6 +39,13 @@ def _after(recipe: Recipe) -> Iterator[str]:
         quantize = recipe.export.quantize
         small = {"none": "", "codes": ", its codes too"}.get(quantize, ", int8 too")
         yield f"    ONNX{small}, compared with torch; timed by ONNX Runtime"
-    shapes = [f"{b}x{n}" for b in recipe.bench.batch_sizes for n in recipe.bench.sequence_lengths]
-    yield f"    timed at {', '.join(shapes)}, {recipe.bench.rounds} rounds"
+    yield f"    timed at {', '.join(_shapes(recipe))}, {recipe.bench.rounds} rounds"
     yield "the sizes come from a model with random weights; nothing was read or trained"
+
+
+def _shapes(recipe: Recipe) -> list[str]:
+    """Rows and tokens of a text batch; pictures are as large as they are."""
+    sizes, lengths = recipe.bench.batch_sizes, recipe.bench.sequence_lengths
+    if task_named(recipe.model.task).inputs != "text":
+        return [f"batches of {size}" for size in sizes]
+    return [f"{size}x{length}" for size in sizes for length in lengths]

@@ -49,6 +49,15 @@ def test_plan_tells_the_size_of_every_stage(capsys):
     assert "nothing was read or trained" in text
 
 
+@pytest.mark.parametrize(
+    ("recipe", "told"),
+    [("smoke/head_importance", "timed at 2x16, 3 rounds"), ("smoke/tucker", "timed at batches of")],
+)
+def test_plan_tells_what_is_timed_of_texts_and_of_pictures(recipe, told, capsys):
+    assert main(["plan", recipe]) == 0
+    assert told in capsys.readouterr().out
+
+
 def test_axes_lists_what_can_be_cut(capsys):
     assert main(["axes", "smoke/logits", "--kind", "heads"]) == 0
     lines = capsys.readouterr().out.splitlines()
