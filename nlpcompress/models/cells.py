@@ -66,6 +66,11 @@ def edges_of(nodes: int) -> Iterator[tuple[int, int]]:
             yield node, source
 
 
+def nodes_of(count: int) -> int:
+    """How many nodes a cell with so many edges has."""
+    return next(nodes for nodes in range(1, count + 1) if len(list(edges_of(nodes))) == count)
+
+
 def _checked(edges: Edges | None, count: int, kind: str) -> list[list[str]]:
     if edges is None:
         return [list(OPERATIONS) for _ in range(count)]
@@ -110,7 +115,7 @@ class Cell(nn.Module):
 
     def __init__(self, edges: Edges, widths: tuple[int, int], channels: int, kind: str) -> None:
         super().__init__()
-        self.kind, self.nodes = kind, _nodes(len(edges))
+        self.kind, self.nodes = kind, nodes_of(len(edges))
         self.before_last, self.last = (ReluConvNorm(width, channels) for width in widths)
         strides = [2 if kind == REDUCTION and s < 2 else 1 for _, s in edges_of(self.nodes)]
         self.edges = nn.ModuleList(
@@ -123,18 +128,14 @@ class Cell(nn.Module):
         if before_last.shape[-1] != last.shape[-1]:
             before_last = nn.functional.avg_pool2d(before_last, 2, ceil_mode=True)
         states = [before_last, self.last(last)]
-        arriving: list[list[Tensor]] = [[] for _ in range(self.nodes)]
-        for edge, (node, source) in zip(self.edges, edges_of(self.nodes), strict=True):
-            if source == 0 and node:
-                states.append(sum(arriving[node - 1]))
-            if (answer := edge(states[source])) is not None:
-                arriving[node].append(answer)
-        states.append(sum(arriving[-1]))
+        for node in range(self.nodes):
+            states.append(sum(self._arriving(node, states)))
         return torch.cat(states[2:], 1)
 
-
-def _nodes(count: int) -> int:
-    return next(n for n in range(1, count + 1) if sum(1 for _ in edges_of(n)) == count)
+    def _arriving(self, node: int, states: Sequence[Tensor]) -> Iterator[Tensor]:
+        for edge, (at, source) in zip(self.edges, edges_of(self.nodes), strict=True):
+            if at == node and (answer := edge(states[source])) is not None:
+                yield answer
 
 
 class ReluConvNorm(nn.Sequential):

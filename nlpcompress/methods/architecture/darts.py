@@ -31,7 +31,7 @@ from nlpcompress.core.method import Context, Method
 from nlpcompress.core.plan import Plan
 from nlpcompress.errors import PlanError
 from nlpcompress.gates.relaxed_operations import RelaxedOperations
-from nlpcompress.models.cells import NORMAL, REDUCTION, Cell, CellConfig, Edges, edges_of
+from nlpcompress.models.cells import NORMAL, REDUCTION, Cell, CellConfig, Edges, edges_of, nodes_of
 
 NONE = "none"
 
@@ -87,7 +87,7 @@ def strongest(shares: Sequence[Sequence[float]], names: Edges, *, keep: int = 2)
     >>> strongest([[0.7, 0.2, 0.1], [0.1, 0.6, 0.3]], [["none", "a", "b"]] * 2, keep=1)
     [[], ['a']]
     """
-    nodes = next(n for n in range(1, len(names) + 1) if len(list(edges_of(n))) == len(names))
+    nodes = nodes_of(len(names))
     best = [
         max((share, name) for share, name in zip(row, own, strict=True) if name != NONE)
         for row, own in zip(shares, names, strict=True)
