@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import interpolate
 
 from nlpcompress.core.method import Objective, Progress, Step
 from nlpcompress.gates.cover import GatePlaces
@@ -17,12 +18,17 @@ from nlpcompress.models.layers import only_layers
 
 
 class Network(NamedTuple):
-    """How many positions are open under each gate, and which layers run; None: all of them."""
+    """How many positions are open under each gate, and which layers run; None: all of them.
+
+    Pictures have a share `resolution` of their sides.
+    """
 
     counts: tuple[int, ...]
     layers: tuple[int, ...] | None = None
+    resolution: float = 1.0
 
 
+PIXELS = "pixel_values"
 Draw = Callable[[int], Sequence[Network]]
 """A step's number → the networks that learn in it."""
 Compare = Callable[[Step], Tensor]
@@ -78,12 +84,19 @@ class SliceGates(GateSet):
         model, whole = self._model[0], _detached(step)
         losses = []
         for network in self._draw(self._step):
+            inputs = resized(step.inputs, network.resolution)
             with self.only(network):
-                outputs = model(**step.inputs)
-            losses.append(
-                self._compare(Step(step.inputs, outputs, step.task_loss, lambda _: whole))
-            )
+                outputs = model(**inputs)
+            losses.append(self._compare(Step(inputs, outputs, step.task_loss, lambda _: whole)))
         return torch.stack(losses).mean()
+
+
+def resized(inputs: Mapping[str, Tensor], share: float) -> Mapping[str, Tensor]:
+    """With pictures, float `(B, C, H, W)`, of a share of their sides; bilinear."""
+    if share == 1.0:
+        return inputs
+    pixels = interpolate(inputs[PIXELS], scale_factor=share, mode="bilinear", antialias=True)
+    return {**inputs, PIXELS: pixels}
 
 
 def _detached(step: Step) -> dict[str, Tensor]:

@@ -18,18 +18,20 @@ Cost: data; a step takes as many passes as there are networks in it; no teacher 
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Annotated, ClassVar
 
+import torch
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 
 from nlpcompress.axes import Axis, find_axes
 from nlpcompress.core.config import Config
 from nlpcompress.core.method import Context, Method
+from nlpcompress.core.modes import eval_mode
 from nlpcompress.errors import ConfigError
-from nlpcompress.gates.slices import Network, SliceGates
+from nlpcompress.gates.slices import Network, SliceGates, resized
 from nlpcompress.methods.architecture.elastic import count_of, elastic_axes, kinds_of
 from nlpcompress.methods.distillation.answers import answer_loss, soft_loss_of
 from nlpcompress.methods.pruning.gating import axis_places
@@ -51,6 +53,9 @@ class SupernetConfig(Config):
     channels: Shares = Field(ALL, description="of a layer's channels, in models without heads")
     layers: Annotated[tuple[int, ...], Field(strict=False)] = Field(
         (), description="numbers of layers that a network may have, spread; empty: all of them"
+    )
+    resolutions: Shares = Field(
+        (1.0,), description="shares of the pictures' sides that a network may see them with"
     )
     samples: int = Field(2, ge=0, description="random networks a step, beside the smallest")
     temperature: float = Field(1.0, gt=0, description="of the whole network's answers")
@@ -78,6 +83,7 @@ class Supernet(Method):
         depth = len(layers_of(model)[1]) if config.layers else None
         if depth is not None and not all(1 <= count <= depth for count in config.layers):
             raise ConfigError(f"supernet: layers {list(config.layers)}, but the model has {depth}")
+        _check_resolutions(model, on_device_of(model, ctx.example_inputs), config.resolutions)
         loss = soft_loss_of(model, config.temperature)
         return SliceGates(
             model,
@@ -99,15 +105,35 @@ def networks(
     chance = random.Random(f"{seed} {step}")
     offered = [_counts(kind, axis, config) for kind, axis in axes]
     depths = sorted(config.layers)
-    smallest = Network(tuple(map(min, offered)), _spread(depth, depths[0] if depths else None))
+    sides = sorted(config.resolutions)
+    least = _spread(depth, depths[0] if depths else None)
+    smallest = Network(tuple(map(min, offered)), least, sides[0])
     drawn = [
         Network(
             tuple(chance.choice(counts) for counts in offered),
             _spread(depth, chance.choice(depths) if depths else None),
+            chance.choice(sides) if len(sides) > 1 else sides[0],
         )
         for _ in range(config.samples)
     ]
     return [smallest, *drawn]
+
+
+def _check_resolutions(
+    model: nn.Module, inputs: Mapping[str, Tensor], resolutions: Sequence[float]
+) -> None:
+    """Raises `ConfigError` when the model takes pictures of one size, or none."""
+    least = min(resolutions)
+    if least == 1.0:
+        return
+    try:
+        with eval_mode(model), torch.no_grad():
+            model(**resized(inputs, least))
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise ConfigError(
+            f"supernet: resolutions {list(resolutions)}, but the model cannot see its inputs at "
+            f"{least} of their sides ({error}); leave resolutions out"
+        ) from error
 
 
 def _counts(kind: str, axis: Axis, config: SupernetConfig) -> list[int]:

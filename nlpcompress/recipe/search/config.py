@@ -63,6 +63,12 @@ class SearchConfig(Config):
     watts: float | None = Field(
         None, gt=0, description="what a worker takes, to estimate the energy of the search by"
     )
+    grams_per_kwh: float | None = Field(
+        None,
+        gt=0,
+        description="CO2 of a kilowatt-hour where it runs, to estimate that of the search by; goes "
+        "with `watts`",
+    )
     storage: str | None = Field(
         None,
         description="database that workers on several machines share, as Optuna has it "
@@ -75,6 +81,11 @@ class SearchConfig(Config):
             check_space(self.space)
         except ConfigError as error:
             raise ValueError(str(error)) from None
+        if self.grams_per_kwh is not None and self.watts is None:
+            raise ValueError(
+                f"grams_per_kwh is {self.grams_per_kwh}, but without watts there is no energy to "
+                "multiply by; give watts, too"
+            )
         if self.objective not in OBJECTIVES:
             names = ", ".join(OBJECTIVES)
             raise ValueError(

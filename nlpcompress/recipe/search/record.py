@@ -49,6 +49,7 @@ class SearchRecord(Config):
     greater_is_better: bool
     importances: dict[str, float] = Field(default_factory=dict)
     watts: float | None = None
+    grams_per_kwh: float | None = None
 
     @property
     def best(self) -> TrialRecord | None:
@@ -66,6 +67,12 @@ class SearchRecord(Config):
     def kwh_estimate(self) -> float | None:
         """What a worker of so many watts takes in that time."""
         return None if self.watts is None else self.watts * self.seconds / JOULES_A_KWH
+
+    @property
+    def co2_grams_estimate(self) -> float | None:
+        """Of that energy, where a kilowatt-hour makes so many grams."""
+        energy, grams = self.kwh_estimate, self.grams_per_kwh
+        return None if energy is None or grams is None else energy * grams
 
 
 def trial_records(study: "optuna.Study") -> tuple[TrialRecord, ...]:
@@ -92,6 +99,7 @@ def write_record(out: Path, record: SearchRecord) -> None:
         "best": best and best.number,
         "seconds": record.seconds,
         "kwh_estimate": record.kwh_estimate,
+        "co2_grams_estimate": record.co2_grams_estimate,
         **record.to_json(),
     }
     picture = front_svg(record)
@@ -108,11 +116,8 @@ def _page(record: SearchRecord, *, has_picture: bool) -> Iterator[str]:
         yield f"**Trial {best.number} is best: {_said(record, best)}.**\n"
     else:
         yield "**No trial holds the budget.**\n"
-    energy = record.kwh_estimate
-    yield (
-        f"{len(record.trials)} trials, {len(judged)} of them judged, in {record.seconds:.0f} s"
-        + (f", about {energy:.3g} kWh (an estimate)." if energy is not None else ".")
-    )
+    counts = f"{len(record.trials)} trials, {len(judged)} of them judged"
+    yield f"{counts}, in {record.seconds:.0f} s{_estimates(record)}."
     if has_picture:
         yield f"\n![what each trial costs and is worth]({PICTURE})"
     if record.importances:
@@ -121,6 +126,15 @@ def _page(record: SearchRecord, *, has_picture: bool) -> Iterator[str]:
         yield from (f"| {knob} | {share:.2f} |" for knob, share in record.importances.items())
     yield "\n## Trials\n"
     yield from _table(record)
+
+
+def _estimates(record: SearchRecord) -> str:
+    if record.kwh_estimate is None:
+        return ""
+    energy = f", about {record.kwh_estimate:.3g} kWh"
+    if record.co2_grams_estimate is None:
+        return f"{energy} (an estimate)"
+    return f"{energy} and {record.co2_grams_estimate:.3g} g of CO2 (estimates)"
 
 
 def _said(record: SearchRecord, trial: TrialRecord) -> str:

@@ -138,6 +138,7 @@ def _search(recipe: Recipe, out: Path, run: Run) -> Report:
             greater_is_better=job.greater_is_better,
             importances=importances(study),
             watts=config.watts,
+            grams_per_kwh=config.grams_per_kwh,
         )
         write_record(out, record)
         best = record.best

@@ -153,6 +153,32 @@ def test_the_smallest_is_in_every_step_and_others_are_drawn_by_it():
     assert {network.layers for network in drawn} == {None, (0,)}
 
 
+def test_smaller_networks_see_smaller_pictures():
+    model, _, ctx = example("resnet_basic")
+    (batch,) = ctx.batches()
+    config = {"channels": [0.5, 1.0], "resolutions": [0.5, 1.0], "samples": 3, "round_to": 2}
+    gates = make_method("supernet", config).prepare(model, ctx)
+    sides, shares = [], set()
+    hook = model.register_forward_pre_hook(
+        lambda _, __, given: sides.append(given["pixel_values"].shape[-1]), with_kwargs=True
+    )
+    outputs = model(**batch)
+    whole = sides.pop()
+    for step in range(6):
+        gates.advance(Progress(step=step, total=6, warmup=0))
+        (objective,) = gates.objectives()
+        objective.loss(Step(batch, outputs, outputs.loss)).backward()
+        shares |= {side / whole for side in sides}
+        assert sides[0] == whole // 2
+        sides.clear()
+    hook.remove()
+    gates.close()
+    assert shares == {0.5, 1.0}
+    vit, _, pictures = example("vit")
+    with pytest.raises(ConfigError, match=r"resolutions \[0.5\], but the model cannot see"):
+        make_method("supernet", {"resolutions": [0.5]}).prepare(vit, pictures)
+
+
 @pytest.mark.parametrize(
     ("method", "config", "error", "text"),
     [
@@ -165,6 +191,7 @@ def test_the_smallest_is_in_every_step_and_others_are_drawn_by_it():
             "no channels to take the first of, but heads, neurons",
         ),
         ("supernet", {"layers": [3]}, ConfigError, r"layers \[3\], but the model has 2"),
+        ("supernet", {"resolutions": [0.5, 1.0]}, ConfigError, "cannot see its inputs at 0.5 of"),
     ],
 )
 def test_what_the_model_has_not_is_refused(method, config, error, text):

@@ -213,6 +213,11 @@ def test_the_page_tells_what_is_best_and_what_it_took(tmp_path):
     assert "4 trials, 3 of them judged, in 36 s, about 0.001 kWh (an estimate)." in page
     assert "| 1 (best) | 2 | 0.8 | 5 | yes |  |" in page
     assert "| 3 | 4 |  |  | fail | 36.0 |" in page
+    write_record(tmp_path / "co2", searched(watts=100.0, grams_per_kwh=380.0))
+    assert (
+        "about 0.001 kWh and 0.38 g of CO2 (estimates)."
+        in (tmp_path / "co2" / "search.md").read_text()
+    )
     picture = (tmp_path / "search.svg").read_text()
     assert picture.startswith("<svg") and "holds the budget" in picture
     assert json.loads((tmp_path / "search.json").read_text())["best"] == 1
@@ -227,6 +232,7 @@ def test_the_page_tells_what_is_best_and_what_it_took(tmp_path):
         ({"searcher": "tpee"}, "unknown searcher 'tpee'; did you mean 'tpe'"),
         ({"objective": "speed"}, "unknown objective 'speed'"),
         ({"space": {}}, "search.space"),
+        ({"grams_per_kwh": 380.0}, "grams_per_kwh is 380.0, but without watts there is no energy"),
         ({"budget": {"paramters": 5}}, "search.budget.paramters.*did you mean 'parameters'"),
     ],
 )
