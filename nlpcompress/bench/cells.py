@@ -50,7 +50,7 @@ def stage_table(report: Report) -> tuple[list[str], list[list[str]]]:
 def ledger_table(report: Report) -> tuple[list[str], list[list[str]]]:
     """Titles and lines of the weights by part, for the rows that have them; like ones once."""
     rows = first_of_each(report.rows, lambda row: row.ledger)
-    parts = list(dict.fromkeys(part for row in rows for part in row.ledger))
+    parts = list(dict.fromkeys(p for row in rows for p, size in row.ledger.items() if size))
     lines = [
         [row.name, *map(_kilobytes, (*map(row.ledger.get, parts), sum(row.ledger.values())))]
         for row in rows

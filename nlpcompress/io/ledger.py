@@ -39,7 +39,7 @@ def part_table(rows: Sequence[Mapping[str, Any]]) -> str | None:
     """
     ledgers = [row.get("ledger") for row in rows]
     told = [row for i, row in enumerate(rows) if ledgers[i] and ledgers[i] not in ledgers[:i]]
-    parts = list(dict.fromkeys(part for row in told for part in row["ledger"]))
+    parts = list(dict.fromkeys(p for row in told for p, size in row["ledger"].items() if size))
     lines = [
         [str(row.get("name")), *(f"{row['ledger'].get(part, 0) / 1e6:.3f}" for part in parts)]
         for row in told
