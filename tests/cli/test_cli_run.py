@@ -74,7 +74,8 @@ def test_the_report_names_each_artefact_and_its_numbers(finished):
     assert rows["compressed-int8"]["onnx_size_bytes"] == (onnx / "model_int8.onnx").stat().st_size
     assert report["samples"] == 64
     assert len(report["recipe_hash"]) == 16
-    parts = ["fine_tune", "head_importance", "logits", "export", "export", "evaluate", "bench"]
+    exports = ["export, teacher", "export, result"]
+    parts = ["fine_tune", "head_importance", "logits", *exports, "evaluate", "bench"]
     assert [stage["method"] for stage in report["stages"]] == parts
     assert all(stage["seconds"] > 0 for stage in report["stages"])
 
