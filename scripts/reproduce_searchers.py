@@ -64,7 +64,7 @@ def main() -> None:
 def parse_arguments() -> argparse.Namespace:
     parser = supernet_parser(__doc__, "out/searchers")
     parser.add_argument("--trials", type=int, default=40)
-    parser.add_argument("--share", type=float, default=0.4, help="of what heads and neurons take")
+    parser.add_argument("--share", type=float, default=0.6, help="of what heads and neurons take")
     parser.add_argument("--test-samples", type=int, default=1000, help="rows that trials see")
     return parser.parse_args()
 

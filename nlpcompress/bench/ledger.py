@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from safetensors import safe_open
 from torch import Tensor, nn
 
+from nlpcompress.core.weight_file import read_weight_file
 from nlpcompress.errors import FormatError
 from nlpcompress.models.quantized import PARTS as BUFFERS
 from nlpcompress.models.quantized import QuantizedEmbedding
@@ -86,9 +86,7 @@ def _stored_sizes(model: nn.Module) -> Iterator[tuple[str, int]]:
 
 def _sizes_on_disk(folder: Path) -> Iterator[tuple[str, int]]:
     for path in _files(folder):
-        with safe_open(path, framework="pt") as file:
-            for name in file.keys():  # noqa: SIM118
-                yield name, _bytes(file.get_tensor(name))
+        yield from read_weight_file(path).sizes.items()
 
 
 def _files(folder: Path) -> list[Path]:

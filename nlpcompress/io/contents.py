@@ -1,11 +1,10 @@
 """Which files of a folder are the model, and whether that model is whole."""
 
-import json
-import struct
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 
+from nlpcompress.core.weight_file import read_weight_file
 from nlpcompress.errors import FormatError
 from nlpcompress.io.format import read_json, read_manifest
 
@@ -108,19 +107,14 @@ def _weight_files(folder: Path) -> tuple[str, ...]:
 
 
 def _weight_faults(file: Path) -> list[str]:
-    """A whole safetensors file is 8 bytes, the header, and up to the last tensor's end."""
+    """A whole safetensors file ends with its last tensor."""
     if not file.is_file():
         return [f"{file.name} is missing"]
+    try:
+        whole = read_weight_file(file).length
+    except ValueError:
+        return [f"{file.name} has no readable header"]
     size = file.stat().st_size
-    with file.open("rb") as stream:
-        start = stream.read(8)
-        length = struct.unpack("<Q", start)[0] if len(start) == 8 else size
-        try:
-            header = json.loads(stream.read(min(length, size)))
-            ends = [t["data_offsets"][1] for name, t in header.items() if name != "__metadata__"]
-        except (ValueError, TypeError, KeyError, AttributeError):
-            return [f"{file.name} has no readable header"]
-    whole = 8 + length + max(ends, default=0)
     return [] if size == whole else [f"{file.name} has {size} bytes of {whole}"]
 
 

@@ -23,13 +23,13 @@ from pydantic import Field
 from torch import nn
 
 from nlpcompress.axes import Axis, find_axes
-from nlpcompress.core.config import Config
 from nlpcompress.core.method import Context, Method
 from nlpcompress.core.plan import Plan
 from nlpcompress.errors import ConfigError
 from nlpcompress.gates.relaxed import RelaxedChoice, RelaxedChoices
 from nlpcompress.gates.relaxed_widths import RelaxedWidth, RelaxedWidths
 from nlpcompress.methods.architecture.elastic import count_of, elastic_axes
+from nlpcompress.methods.choosing import ChoosingConfig
 from nlpcompress.methods.pruning.gating import axis_places
 from nlpcompress.methods.pruning.zeros import plan_for_zeros
 from nlpcompress.scoring import on_device_of
@@ -39,7 +39,7 @@ Shares = Annotated[
 ]
 
 
-class LearnedWidthsConfig(Config):
+class LearnedWidthsConfig(ChoosingConfig):
     """Among which widths, within which budget, and how the choice is learnt."""
 
     keep: float = Field(
@@ -52,15 +52,6 @@ class LearnedWidthsConfig(Config):
         (0.125, 0.25, 0.5, 0.75, 1.0), description="shares of a layer's neurons; null: they stay"
     )
     round_to: int = Field(8, ge=1, description="neurons in multiples of this")
-    choose_at: float = Field(
-        0.5, gt=0, le=1, description="share of the training after which widths are chosen"
-    )
-    choice_learning_rate: float = Field(
-        0.05, gt=0, description="learning rate of the shares, without weight decay"
-    )
-    size_weight: float = Field(
-        1.0, ge=0, description="price of expecting twice the budget, in the training loss"
-    )
 
 
 class LearnedWidths(Method):

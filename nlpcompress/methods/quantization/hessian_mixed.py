@@ -37,12 +37,17 @@ from nlpcompress.methods.quantization.blocks import Blocks, blocks_by, choices, 
 from nlpcompress.methods.quantization.budgets import decide, floored, least_share
 from nlpcompress.methods.quantization.compensation import compensate
 from nlpcompress.methods.quantization.config import HessianMixedConfig
-from nlpcompress.methods.quantization.places import Place, places_of, scheme_of
+from nlpcompress.methods.quantization.places import (
+    Place,
+    forget_notes,
+    matrix_at,
+    places_of,
+    scheme_of,
+)
 from nlpcompress.models.activations import RoundedInputs
 from nlpcompress.models.folding import fold
 from nlpcompress.models.grid import Scheme
-from nlpcompress.models.noted import forget_note, note_inputs, noted
-from nlpcompress.models.quantized import matrix_of
+from nlpcompress.models.noted import note_inputs, noted
 from nlpcompress.scoring import first_examples, input_ends, on_device_of
 from nlpcompress.scoring.hessian import Runs
 from nlpcompress.search import Choice
@@ -72,12 +77,10 @@ class HessianMixed(Method):
                 "it out, or drop the stage's train block"
             )
         places = _places(model, ctx)
-        for place in places.values():
-            for path in place.paths:
-                forget_note(model.get_submodule(path))
+        forget_notes(model, places.values())
         (schemes,) = broadcast_object_list([self._schemes(model, places, ctx, shared=True)])
         parts = [
-            Rounded(self._fake_quant(_matrix(model, places[name]), scheme), places[name].paths)
+            Rounded(self._fake_quant(matrix_at(model, places[name]), scheme), places[name].paths)
             for name, scheme in schemes.items()
             if not places[name].is_table or (scheme.bits < EIGHT and len(places[name].paths) == 1)
         ]
@@ -216,7 +219,7 @@ class HessianMixed(Method):
         return decide(config, sensitivity or dict.fromkeys(blocks, 1.0), costs, numbers)
 
     def _options(self, model: nn.Module, place: Place) -> tuple[Tensor, list[Scheme]]:
-        return _matrix(model, place), [self._scheme(place, bits) for bits in self.config.choices]
+        return matrix_at(model, place), [self._scheme(place, bits) for bits in self.config.choices]
 
     def _fake_quant(self, matrix: Tensor, scheme: Scheme) -> FakeQuant:
         kind, ranges = self.config.range, self.config.train_ranges
@@ -234,9 +237,3 @@ def _places(model: nn.Module, ctx: Context) -> dict[str, Place]:
 def _noted_schemes(model: nn.Module, places: Mapping[str, Place]) -> dict[str, Scheme]:
     notes = {name: noted(model.get_submodule(place.paths[0])) for name, place in places.items()}
     return {name: note.scheme for name, note in notes.items() if note is not None}
-
-
-def _matrix(model: nn.Module, place: Place) -> Tensor:
-    matrix = matrix_of(model.get_submodule(place.paths[0]))
-    assert matrix is not None, "places are dense"
-    return matrix

@@ -20,9 +20,8 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
-from torch import Tensor, nn
+from torch import nn
 
-from nlpcompress.core.config import Config
 from nlpcompress.core.method import Context, Method
 from nlpcompress.core.plan import Plan
 from nlpcompress.errors import ConfigError
@@ -30,17 +29,24 @@ from nlpcompress.gates.fake_quant import MovingFakeQuant
 from nlpcompress.gates.fake_quant_set import Rounded
 from nlpcompress.gates.relaxed import RelaxedChoice, RelaxedChoices
 from nlpcompress.gates.relaxed_bits import RelaxedFakeQuant, RelaxedFakeQuantSet
+from nlpcompress.methods.choosing import ChoosingConfig
 from nlpcompress.methods.quantization.blocks import Blocks, blocks_by
 from nlpcompress.methods.quantization.config import Bits, HessianMixedConfig
 from nlpcompress.methods.quantization.hessian_mixed import HessianMixed
-from nlpcompress.methods.quantization.places import Place, places_of, scheme_of, stored_bits
+from nlpcompress.methods.quantization.places import (
+    Place,
+    forget_notes,
+    matrix_at,
+    places_of,
+    scheme_of,
+    stored_bits,
+)
 from nlpcompress.models.grid import Scheme
-from nlpcompress.models.noted import forget_note, noted
-from nlpcompress.models.quantized import matrix_of
+from nlpcompress.models.noted import noted
 from nlpcompress.scoring import on_device_of
 
 
-class LearnedBitsConfig(Config):
+class LearnedBitsConfig(ChoosingConfig):
     """Among which bits, within which budget, and how the choice is learnt."""
 
     bits: Annotated[tuple[Bits, ...], Field(strict=False, min_length=2)] = Field(
@@ -59,15 +65,6 @@ class LearnedBitsConfig(Config):
     )
     embedding_bits: Bits | None = Field(
         8, description="of tables, by rows, once trained; null: they stay floats"
-    )
-    choose_at: float = Field(
-        0.5, gt=0, le=1, description="share of the training after which bits are chosen"
-    )
-    choice_learning_rate: float = Field(
-        0.05, gt=0, description="learning rate of the shares, without weight decay"
-    )
-    size_weight: float = Field(
-        1.0, ge=0, description="price of expecting twice the budget, in the training loss"
     )
     range_momentum: float = Field(
         0.95, ge=0, lt=1, description="of the moving averages that ranges are"
@@ -94,9 +91,7 @@ class LearnedBits(Method):
         config = self.config
         found = places_of(model, on_device_of(model, ctx.example_inputs))
         body = {name: place for name, place in found.items() if not place.is_table}
-        for place in found.values():
-            for path in place.paths:
-                forget_note(model.get_submodule(path))
+        forget_notes(model, found.values())
         blocks = blocks_by(model, config.blocks, body)
         schemes = {name: self._schemes(place) for name, place in body.items()}
         choices = {block: _choice(names, schemes) for block, names in blocks.items()}
@@ -151,7 +146,7 @@ class LearnedBits(Method):
         momentum = self.config.range_momentum
         for block, names in blocks.items():
             for name in names:
-                matrix = _matrix(model, body[name])
+                matrix = matrix_at(model, body[name])
                 grids = [
                     MovingFakeQuant(matrix, scheme, "min_max", momentum=momentum)
                     for scheme in schemes[name]
@@ -163,9 +158,3 @@ def _choice(names: list[str], schemes: Mapping[str, list[Scheme]]) -> RelaxedCho
     """Of a block: what its weights take together, for each number of bits."""
     sizes = zip(*([stored_bits(scheme) for scheme in schemes[name]] for name in names), strict=True)
     return RelaxedChoice([sum(own) for own in sizes])
-
-
-def _matrix(model: nn.Module, place: Place) -> Tensor:
-    matrix = matrix_of(model.get_submodule(place.paths[0]))
-    assert matrix is not None, "places are dense"
-    return matrix

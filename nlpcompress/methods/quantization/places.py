@@ -1,6 +1,6 @@
 """Which weights of a model can be quantized, and in which groups."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import torch
@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from nlpcompress.core.modes import eval_mode
 from nlpcompress.models.grid import Scheme
+from nlpcompress.models.noted import forget_note
 from nlpcompress.models.quantized import DENSE, matrix_of
 from nlpcompress.models.structure import names_on_disk
 from nlpcompress.models.weights import body_weights
@@ -59,6 +60,20 @@ def stored_bits(scheme: Scheme) -> int:
     below, beside = scheme.groups
     of_group = 16 + (0 if scheme.sym else scheme.bits)
     return scheme.rows * scheme.columns * scheme.bits + below * beside * of_group
+
+
+def matrix_at(model: nn.Module, place: Place) -> Tensor:
+    """The weight as a matrix `(rows, columns)`."""
+    matrix = matrix_of(model.get_submodule(place.paths[0]))
+    assert matrix is not None, "places are dense"
+    return matrix
+
+
+def forget_notes(model: nn.Module, places: Iterable[Place]) -> None:
+    """Of an earlier training: the one to come notes grids anew."""
+    for place in places:
+        for path in place.paths:
+            forget_note(model.get_submodule(path))
 
 
 def _place(model: nn.Module, paths: tuple[str, ...], on_disk: str) -> Place:
