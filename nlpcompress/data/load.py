@@ -29,7 +29,7 @@ from nlpcompress.data.sentence_order import LABELS as ORDERS
 from nlpcompress.data.sentence_order import order_rows
 from nlpcompress.data.source import Source
 from nlpcompress.data.spans import continuing_pieces
-from nlpcompress.data.split import SPLIT_SEED, choose_rows, training_only
+from nlpcompress.data.split import choose_rows, training_only
 from nlpcompress.data.table import (
     DATASETS,
     HUB,
@@ -140,7 +140,7 @@ def _pretraining(
 def _pairs(
     config: DataConfig, tokenizer: PreTrainedTokenizerBase, seed: int
 ) -> tuple[datasets.Dataset, datasets.Dataset]:
-    """Documents are split first, so that no document has pairs in both; `seed` swaps training."""
+    """Documents are split first, so that no document has pairs in both; test pairs share none."""
     source = read_source(config)
     columns = text_columns(source, config)
     texts = [split.select_columns(list(columns)) for _, split in splits(source)]
@@ -148,13 +148,13 @@ def _pairs(
     train, test = (
         tokenize(
             order_rows(
-                split, tokenizer, columns=columns, max_length=config.max_length, seed=own_seed
+                split, tokenizer, columns=columns, max_length=config.max_length, overlap=overlap
             ),
             tokenizer,
             columns=PAIR,
             max_length=config.max_length,
         )
-        for split, own_seed in zip(documents, (seed, SPLIT_SEED), strict=True)
+        for split, overlap in zip(documents, (True, False), strict=True)
     )
     return train, test
 

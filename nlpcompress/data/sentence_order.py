@@ -2,18 +2,18 @@
 
 Source: Lan et al. 2020 (ALBERT), section 3.1: both segments come from one document and follow one
 another; half of the pairs are swapped, and the model tells which.
-Differs: a pair's order is drawn once and not for each epoch, segments end where sentences do, and
-no pair is shorter than its document allows (ALBERT makes one in ten shorter).
+Differs: every pair is there in both orders, where ALBERT draws one of them, so that no words of a
+pair tell its label; every segment is trained on before and behind a neighbour, so that it does not
+tell its own place; segments end where sentences do, and no pair is shorter than its document allows
+(ALBERT makes one in ten shorter).
 """
 
 import re
 from collections.abc import Iterator, Sequence
 
 import datasets
-import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from nlpcompress.data.split import shuffled
 from nlpcompress.errors import DataError
 
 LABELS = ("in order", "swapped")
@@ -28,27 +28,31 @@ def order_rows(
     *,
     columns: tuple[str, ...],
     max_length: int,
-    seed: int,
+    overlap: bool = False,
 ) -> datasets.Dataset:
-    """Rows with the texts `first` and `second` and `labels`, half of them swapped by `seed`.
+    """Rows with the texts `first` and `second` and `labels`: each pair in order, then swapped.
 
     Every text (a pair of columns is two) gives as many pairs of segments as it has, each segment as
-    many sentences as fit half of `max_length` beside the special tokens. Raises `DataError` when no
-    text has two segments, or `max_length` has no room.
+    many sentences as fit half of `max_length` beside the special tokens. With `overlap` a segment
+    is in a pair with both of its neighbours, without in one. Raises `DataError` when no text has
+    two segments, or `max_length` has no room.
     """
     room = room_of_segment(tokenizer, max_length)
     documents = [row[column] for row in texts for column in columns]
-    pairs = [pair for document in documents for pair in segment_pairs(document, tokenizer, room)]
+    pairs = [
+        pair
+        for document in documents
+        for pair in segment_pairs(document, tokenizer, room, overlap=overlap)
+    ]
     if not pairs:
         raise DataError(
             f"none of {len(documents)} texts has two segments; sentence-order needs documents of "
             "several sentences"
         )
-    swapped = np.zeros(len(pairs), dtype=np.int64)
-    swapped[shuffled(len(pairs), seed)[: len(pairs) // 2]] = 1
-    turned = [pair[::-1] if swap else pair for pair, swap in zip(pairs, swapped, strict=True)]
-    first, second = zip(*turned, strict=True)
-    return datasets.Dataset.from_dict({"first": first, "second": second, "labels": swapped})
+    first, second = zip(*(order for pair in pairs for order in (pair, pair[::-1])), strict=True)
+    return datasets.Dataset.from_dict(
+        {"first": first, "second": second, "labels": [0, 1] * len(pairs)}
+    )
 
 
 def room_of_segment(tokenizer: PreTrainedTokenizerBase, max_length: int) -> int:
@@ -62,16 +66,20 @@ def room_of_segment(tokenizer: PreTrainedTokenizerBase, max_length: int) -> int:
 
 
 def segment_pairs(
-    text: str, tokenizer: PreTrainedTokenizerBase, room: int
+    text: str, tokenizer: PreTrainedTokenizerBase, room: int, *, overlap: bool = False
 ) -> Iterator[tuple[str, str]]:
-    """Segments of at most `room` tokens, two and two; one that is left over is left out."""
+    """Segments of at most `room` tokens, each with the next.
+
+    Without `overlap` two and two, and one that is left over is left out.
+    """
     sentences = [part for part in SENTENCE_END.split(text) if part and not part.isspace()]
     if len(sentences) < 2:
         return
     encoded = tokenizer(sentences, add_special_tokens=False, verbose=False)["input_ids"]
     segments = fill([len(ids) for ids in encoded], room)
     joined = [" ".join(sentences[start:end]) for start, end in segments]
-    yield from zip(joined[::2], joined[1::2], strict=False)
+    step = 1 if overlap else 2
+    yield from zip(joined[::step], joined[1::step], strict=False)
 
 
 def fill(lengths: Sequence[int], room: int) -> list[tuple[int, int]]:
