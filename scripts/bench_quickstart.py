@@ -8,7 +8,8 @@ from pathlib import Path
 
 import torch
 
-from nlpcompress.bench import environment, measure_latency
+from nlpcompress.bench import measure_latency
+from nlpcompress.bench.environment import environment
 from nlpcompress.export import OnnxModel
 
 

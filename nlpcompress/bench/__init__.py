@@ -1,26 +1,32 @@
-"""What a model costs and how fast it is, measured, and the report of it."""
+"""What a model costs and how fast it is, measured, and the report of it.
 
-from nlpcompress.bench.bits import Bits, effective_bits
-from nlpcompress.bench.cost import measure
-from nlpcompress.bench.density import density
-from nlpcompress.bench.environment import environment
-from nlpcompress.bench.latency import Timing, measure_latency
-from nlpcompress.bench.report import read_report, write_report
-from nlpcompress.bench.rows import Bound, Report, Row
-from nlpcompress.bench.traffic import energy_estimate
+The names below are imported when first used: a report is read and judged without torch.
+"""
 
-__all__ = [
-    "Bits",
-    "Bound",
-    "Report",
-    "Row",
-    "Timing",
-    "density",
-    "effective_bits",
-    "energy_estimate",
-    "environment",
-    "measure",
-    "measure_latency",
-    "read_report",
-    "write_report",
-]
+from typing import Any
+
+from nlpcompress.core.registry import Registry
+
+PUBLIC = Registry(
+    "name in nlpcompress.bench",
+    {
+        "Bits": "nlpcompress.bench.rows:Bits",
+        "Bound": "nlpcompress.bench.rows:Bound",
+        "Report": "nlpcompress.bench.rows:Report",
+        "Row": "nlpcompress.bench.rows:Row",
+        "Timing": "nlpcompress.bench.latency:Timing",
+        "effective_bits": "nlpcompress.bench.bits:effective_bits",
+        "energy_estimate": "nlpcompress.bench.traffic:energy_estimate",
+        "measure": "nlpcompress.bench.cost:measure",
+        "measure_latency": "nlpcompress.bench.latency:measure_latency",
+        "read_report": "nlpcompress.bench.report:read_report",
+        "write_report": "nlpcompress.bench.report:write_report",
+    },
+)
+__all__ = list(PUBLIC)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in PUBLIC:
+        raise AttributeError(f"module 'nlpcompress.bench' has no attribute {name!r}")
+    return PUBLIC.load(name)

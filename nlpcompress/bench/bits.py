@@ -5,18 +5,9 @@ from typing import NamedTuple
 from torch import nn
 
 from nlpcompress.bench.ledger import PARTS, parts_of
-from nlpcompress.core.config import Config
+from nlpcompress.bench.rows import ALL, Bits
 from nlpcompress.models.quantized import PARTS as BUFFERS
 from nlpcompress.models.weights import quantized_weights
-
-ALL = "all"
-
-
-class Bits(Config):
-    """Bits a number: `nominal` of its code, `effective` with scales, zero points and last bytes."""
-
-    nominal: float
-    effective: float
 
 
 class _Counted(NamedTuple):

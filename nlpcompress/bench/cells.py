@@ -4,10 +4,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from nlpcompress.bench.bits import ALL, Bits
 from nlpcompress.bench.interval import half_width
 from nlpcompress.bench.latency import Timing
-from nlpcompress.bench.rows import Report, Row
+from nlpcompress.bench.rows import ALL, Bits, Report, Row
 
 UNMEASURED = "not measured"
 DENSE = "100.0%"

@@ -5,11 +5,19 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from nlpcompress.bench.bits import Bits
 from nlpcompress.bench.latency import Timing
 from nlpcompress.core.config import Config
 
 Share = Annotated[float, Field(ge=0, le=1)]
+ALL = "all"
+"""The part of `Row.bits` that is all parts."""
+
+
+class Bits(Config):
+    """Bits a number: `nominal` of its code, `effective` with scales, zero points and last bytes."""
+
+    nominal: float
+    effective: float
 
 
 class Row(Config):

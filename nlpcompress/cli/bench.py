@@ -3,7 +3,7 @@
 import argparse
 import json
 
-from nlpcompress.bench import environment
+from nlpcompress.bench.environment import environment
 from nlpcompress.cli.log import start_log
 from nlpcompress.cli.targets import add_folder
 from nlpcompress.recipe.measuring import latencies

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from nlpcompress.bench import read_report, write_report
 from nlpcompress.cli.targets import report_text
-from nlpcompress.recipe.load import RESOLVED
 from nlpcompress.recipe.text import read_yaml
+from nlpcompress.recipe.workspace import RESOLVED
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -9,16 +9,17 @@ from nlpcompress.bench import (
     Bound,
     Report,
     Row,
-    density,
     effective_bits,
     energy_estimate,
-    environment,
     measure,
     write_report,
 )
-from nlpcompress.bench.bits import ALL, Bits, quantized_numbers
+from nlpcompress.bench.bits import quantized_numbers
+from nlpcompress.bench.density import density
+from nlpcompress.bench.environment import environment
 from nlpcompress.bench.layer_bytes import by_parts, layer_bytes
 from nlpcompress.bench.ledger import size_ledger
+from nlpcompress.bench.rows import ALL, Bits
 from nlpcompress.core.whole import write_whole
 from nlpcompress.evaluation.metrics import greater_is_better
 from nlpcompress.export.bits import code_bytes
@@ -28,12 +29,11 @@ from nlpcompress.recipe.artefacts import Artefact
 from nlpcompress.recipe.batches import bench_batches
 from nlpcompress.recipe.exporting import CODES, FLOAT, ONNX, export_part, run_export
 from nlpcompress.recipe.job import Job
-from nlpcompress.recipe.load import RESOLVED
 from nlpcompress.recipe.measuring import latencies, quality
 from nlpcompress.recipe.publish import publish_files, publish_model
 from nlpcompress.recipe.result import has_teacher, result_rows
 from nlpcompress.recipe.text import to_yaml
-from nlpcompress.recipe.workspace import Part, digest
+from nlpcompress.recipe.workspace import RESOLVED, Part, digest
 
 
 def recipe_hash(job: Job) -> str:

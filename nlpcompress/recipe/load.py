@@ -14,10 +14,9 @@ from nlpcompress.recipe.checks import meaning_problems
 from nlpcompress.recipe.overrides import apply_overrides
 from nlpcompress.recipe.schema import MethodConfig, Recipe, StageConfig
 from nlpcompress.recipe.text import read_yaml
+from nlpcompress.recipe.workspace import RESOLVED
 
 C = TypeVar("C", bound=Config)
-RESOLVED = "recipe.yaml"
-"""The resolved recipe in a result folder."""
 
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:

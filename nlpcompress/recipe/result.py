@@ -9,8 +9,8 @@ from nlpcompress.recipe.artefacts import Artefact, artefacts
 from nlpcompress.recipe.exporting import ONNX, export_part
 from nlpcompress.recipe.job import Job
 from nlpcompress.recipe.launch import join
-from nlpcompress.recipe.load import RESOLVED, load_recipe
-from nlpcompress.recipe.workspace import Workspace
+from nlpcompress.recipe.load import load_recipe
+from nlpcompress.recipe.workspace import RESOLVED, Workspace
 
 TEACHER, COMPRESSED = "teacher", "compressed"
 

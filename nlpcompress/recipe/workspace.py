@@ -15,6 +15,8 @@ from nlpcompress.errors import ConfigError, LaunchError
 
 PARTS = ".stages"
 MARKER = "done.json"
+RESOLVED = "recipe.yaml"
+"""The file of a result folder that holds its recipe with every default filled in."""
 
 
 def digest(description: Mapping[str, Any]) -> str:

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 from transformers import BertConfig, BertForSequenceClassification
 
-from nlpcompress.bench import Report, Row, density, measure, write_report
+from nlpcompress.bench import Report, Row, measure, write_report
+from nlpcompress.bench.density import density
 from nlpcompress.bench.ledger import PARTS, bytes_on_disk, size_ledger, stored_bytes
 from nlpcompress.errors import FormatError
 from nlpcompress.io import save_model

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from nlpcompress.bench import environment, measure_latency
+from nlpcompress.bench import measure_latency
+from nlpcompress.bench.environment import environment
 from nlpcompress.bench.latency import shape_name
 from nlpcompress.errors import ConfigError
 

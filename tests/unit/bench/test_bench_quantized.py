@@ -6,7 +6,8 @@ import json
 import pytest
 import torch
 
-from nlpcompress.bench import Bits, Report, Row, density, effective_bits, measure, write_report
+from nlpcompress.bench import Bits, Report, Row, effective_bits, measure, write_report
+from nlpcompress.bench.density import density
 from nlpcompress.bench.ledger import PARTS, bytes_on_disk, parameter_count, size_ledger
 from nlpcompress.bench.ledger import stored_bytes as bytes_held
 from nlpcompress.io import save_model
