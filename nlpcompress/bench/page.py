@@ -11,6 +11,7 @@ from nlpcompress.bench import cells
 from nlpcompress.bench.plots import draw, to_svg
 from nlpcompress.bench.rows import Report, Row
 from nlpcompress.bench.verdict import verdict
+from nlpcompress.core.markdown import markdown_table
 from nlpcompress.core.secrets import for_readers
 
 TEMPLATE = "report.html.j2"
@@ -25,8 +26,11 @@ def markdown(report: Report) -> str:
     titles, lines = cells.table(report)
     first = verdict(report)
     parts = ["# Report", f"**{first}**" if first else "", _list(cells.headlines(report))]
-    parts += [_table(titles, lines), notes(report)]
-    parts += [f"## {title}\n\n{_table(*table)}" for title, table in _further_tables(report).items()]
+    parts += [markdown_table(titles, lines), notes(report)]
+    parts += [
+        f"## {title}\n\n{markdown_table(*table)}"
+        for title, table in _further_tables(report).items()
+    ]
     if report.environment:
         parts += ["## Environment", _list(environment_lines(report))]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -117,13 +121,3 @@ def environment_lines(report: Report) -> list[str]:
 
 def _list(items: Sequence[str]) -> str:
     return "\n".join(f"- {item}" for item in items)
-
-
-def _table(titles: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    rule = ["---", *("---:" for _ in titles[1:])]
-    rows = [titles, rule, *lines]
-    return "\n".join("| " + " | ".join(map(_escaped, row)) + " |" for row in rows)
-
-
-def _escaped(cell: str) -> str:
-    return cell.replace("|", "\\|").replace("\n", " ")

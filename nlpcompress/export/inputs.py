@@ -24,6 +24,7 @@ def free_dimensions(inputs: Mapping[str, Tensor]) -> dict[str, dict[int, str]]:
     The first dimension of every input is `batch`; the second of ids and masks (integers and
     booleans) is `length`, of a decoder's `decoder_length`. The sides of pictures are fixed.
 
+    >>> import torch
     >>> free_dimensions({"input_ids": torch.ones(2, 5, dtype=torch.long)})
     {'input_ids': {0: 'batch', 1: 'length'}}
     """

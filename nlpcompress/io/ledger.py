@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from nlpcompress.core.markdown import markdown_table
+
 UNMEASURED = "not measured"
 DENSE = "100.0%"
 BITS = "bits, quantized"
@@ -28,7 +30,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
         [str(row.get("name")), *(column.get(line, UNMEASURED) for column in columns.values())]
         for line, row in enumerate(rows)
     ]
-    return _markdown([*columns], lines)
+    return markdown_table(["model", *columns], lines)
 
 
 def part_table(rows: Sequence[Mapping[str, Any]]) -> str | None:
@@ -44,13 +46,8 @@ def part_table(rows: Sequence[Mapping[str, Any]]) -> str | None:
         [str(row.get("name")), *(f"{row['ledger'].get(part, 0) / 1e6:.3f}" for part in parts)]
         for row in told
     ]
-    return _markdown([f"{part}, MB" for part in parts], lines) if told else None
-
-
-def _markdown(titles: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    rule = ["---", *("---:" for _ in titles)]
-    rows = [["model", *titles], rule, *lines]
-    return "\n".join("| " + " | ".join(map(_escaped, row)) + " |" for row in rows)
+    titles = ["model", *(f"{part}, MB" for part in parts)]
+    return markdown_table(titles, lines) if told else None
 
 
 def _cells(row: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -90,7 +87,3 @@ def _timing(value: Mapping[str, Any] | float | None) -> str:
         low, high = _number(value.get("p5")), _number(value.get("p95"))
         return f"{_number(value.get('median'))} ({low} to {high})"
     return _number(value)
-
-
-def _escaped(cell: str) -> str:
-    return cell.replace("|", "\\|").replace("\n", " ")

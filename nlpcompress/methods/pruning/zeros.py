@@ -36,6 +36,7 @@ def plan_for_zeros(model: nn.Module, ctx: Context, *, fill: bool = False) -> Pla
 def positions_left(empty: Mapping[str, Tensor]) -> Left:
     """Positions that stay, of each axis that loses some.
 
+    >>> import torch
     >>> positions_left({"a": torch.tensor([True, False]), "b": torch.tensor([False, False])})
     {'a': (1,)}
     """
