@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from nlpcompress.methods.quantization import compensation
-from nlpcompress.methods.quantization.compensation import compensated
+from nlpcompress.methods.quantization.compensation import made_up
 from nlpcompress.models.grid import Scheme, rounded
 from nlpcompress.models.ranges import fitted_grid
 from nlpcompress.scoring import input_moments
@@ -25,6 +25,11 @@ def problem(seed, bits=3, group_rows=2, group_size=4, sym=False):
     scheme = Scheme(ROWS, COLUMNS, bits, group_rows, group_size, sym)
     moments = (inputs.T @ inputs / len(inputs)).double()
     return matrix, scheme, fitted_grid(matrix, scheme, "min_max"), moments
+
+
+def compensated(matrix, scheme, grid, moments):
+    """What columns that make up for each other are rounded to."""
+    return rounded(made_up(matrix, scheme, grid, moments), scheme, grid)
 
 
 def error(matrix, found, moments):

@@ -12,15 +12,16 @@ input (moment 0) is rounded by itself.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from nlpcompress.methods.quantization.blocks import Blocks
-from nlpcompress.methods.quantization.places import Place
-from nlpcompress.models.grid import Grid, Scheme, decode
+from nlpcompress.methods.quantization.places import Place, matrix_at
+from nlpcompress.models.grid import Grid, Scheme, rounded
 from nlpcompress.models.noted import note_grid
-from nlpcompress.models.quantized import matrix_of
 from nlpcompress.models.ranges import Range, fitted_grid
 from nlpcompress.scoring import input_moments
 
@@ -29,34 +30,60 @@ WIDTH = 128
 """Columns between two updates of all that follow."""
 
 
-@torch.no_grad()
-def compensate(
-    model: nn.Module,
-    blocks: Blocks,
-    places: Mapping[str, Place],
-    schemes: Mapping[str, Scheme],
-    kind: Range,
-    batches: Callable[[], Iterable[Mapping[str, Tensor]]],
-) -> None:
-    """Put the weights of all blocks on their grids, and note them.
+class Found(NamedTuple):
+    """A weight's name, the numbers to round in its place, float32 `(rows, columns)`, their grid."""
+
+    name: str
+    latent: Tensor
+    grid: Grid
+
+
+@dataclass(frozen=True)
+class Compensation:
+    """Of the weights of some blocks, on the inputs that `batches` give.
 
     Block by block: the inputs are those that the blocks before, already rounded, hand on. Filters
     that see different inputs each (grouped convolutions) or are padded by name are left alone.
     """
-    for names in blocks.values():
-        own = {n: places[n].paths for n in names if _sees_one_input(model, places[n].paths)}
-        moments = input_moments(model, own, batches()) if own else {}
-        for name, paths in own.items():
-            matrix = matrix_of(model.get_submodule(paths[0]))
-            assert matrix is not None, "places are dense"
-            grid = fitted_grid(matrix, schemes[name], kind)
-            matrix.copy_(compensated(matrix, schemes[name], grid, moments[name]))
-            for path in paths:
-                note_grid(model.get_submodule(path), schemes[name], grid)
+
+    blocks: Blocks
+    places: Mapping[str, Place]
+    schemes: Mapping[str, Scheme]
+    kind: Range
+    batches: Callable[[], Iterable[Mapping[str, Tensor]]]
+
+    def round(self, model: nn.Module) -> None:
+        """Put the weights on their grids, and note them."""
+        for name, _, grid in self._rounded(model):
+            for path in self.places[name].paths:
+                note_grid(model.get_submodule(path), self.schemes[name], grid)
+
+    def start(self, model: nn.Module) -> None:
+        """Give the weights numbers that are rounded as `round` does it, to train from."""
+        for name, latent, _ in list(self._rounded(model)):
+            self._write(model, name, latent)
+
+    @torch.no_grad()
+    def _rounded(self, model: nn.Module) -> Iterator[Found]:
+        """Of one weight after the other, which is on its grid then."""
+        for names in self.blocks.values():
+            own = {n: paths for n in names if _sees_one_input(model, paths := self.places[n].paths)}
+            moments = input_moments(model, own, self.batches()) if own else {}
+            for name in own:
+                matrix, scheme = matrix_at(model, self.places[name]), self.schemes[name]
+                grid = fitted_grid(matrix, scheme, self.kind)
+                latent = made_up(matrix, scheme, grid, moments[name])
+                self._write(model, name, rounded(latent, scheme, grid))
+                yield Found(name, latent, grid)
+
+    @torch.no_grad()
+    def _write(self, model: nn.Module, name: str, values: Tensor) -> None:
+        matrix_at(model, self.places[name]).copy_(values)
 
 
-def compensated(matrix: Tensor, scheme: Scheme, grid: Grid, moments: Tensor) -> Tensor:
-    """The numbers of the grid for `matrix` `(rows, columns)`, in its type.
+def made_up(matrix: Tensor, scheme: Scheme, grid: Grid, moments: Tensor) -> Tensor:
+    """What to round in place of `matrix`, float32 `(rows, columns)`: each column with what those
+    rounded before it have lost.
 
     `moments` is C, `(columns, columns)` and positive semidefinite.
     """
@@ -65,18 +92,17 @@ def compensated(matrix: Tensor, scheme: Scheme, grid: Grid, moments: Tensor) -> 
     order = order.to(matrix.device)
     left = matrix.detach().float()[:, order]
     steps = Grid(*(_of_columns(values, scheme)[:, order] for values in grid))
-    codes = torch.empty_like(left, dtype=torch.uint8)
     for part in _parts(scheme.columns):
         errors = torch.empty_like(left[:, part])
         for column in range(part.start, part.stop):
-            rest = slice(column, part.stop)
+            rest = slice(column + 1, part.stop)
             scale, zero = steps.scale[:, column], steps.zero[:, column]
             code = (left[:, column] / scale).round().add(zero).clamp(0, scheme.levels)
             error = (left[:, column] - (code - zero) * scale) / factor[column, column]
             left[:, rest] -= error.outer(factor[column, rest])
-            codes[:, column], errors[:, column - part.start] = code, error
+            errors[:, column - part.start] = error
         left[:, part.stop :] -= errors @ factor[part, part.stop :]
-    return decode(codes[:, order.argsort()], scheme, grid).to(matrix.dtype)
+    return left[:, order.argsort()]
 
 
 def _factor(moments: Tensor) -> Tensor:

@@ -70,8 +70,8 @@ class HessianMixedConfig(Config):
     range: Range = Field("min_max", description="where ranges end; see the edit quantize")
     compensate: bool = Field(
         False,
-        description="without a training: what rounding one column loses the columns not rounded "
-        "yet make up for, on the inputs that `num_samples` examples give (GPTQ)",
+        description="what rounding one column loses the columns not rounded yet make up for, on "
+        "the inputs that `num_samples` examples give (GPTQ); a training starts from there",
     )
     fold_norms: bool = Field(
         True,

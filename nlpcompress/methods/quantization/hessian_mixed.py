@@ -1,7 +1,8 @@
 """Stores weights in few bits, fewer where the loss is flat: Q-BERT's mixed precision.
 
 The greatest eigenvalues of the Hessian say which layers bear coarse numbers. With a training the
-weights learn to be coarse; without one they are rounded as they are.
+weights learn to be coarse; without one they are rounded as they are. `compensate` is for both: a
+training starts where columns make up for each other's errors.
 
     - method: hessian_mixed
       config: {bits: [2, 3]}
@@ -29,13 +30,12 @@ from nlpcompress.axes.norms import norms_after
 from nlpcompress.core.edits import FoldNorms, Quantize
 from nlpcompress.core.method import Context, Method
 from nlpcompress.core.plan import Plan
-from nlpcompress.errors import ConfigError
 from nlpcompress.gates.fake_inputs import MovingInputs
 from nlpcompress.gates.fake_quant import FakeQuant, LearnedFakeQuant, MovingFakeQuant
 from nlpcompress.gates.fake_quant_set import FakeQuantSet, Inputs, Rounded
 from nlpcompress.methods.quantization.blocks import Blocks, blocks_by, choices, omegas
 from nlpcompress.methods.quantization.budgets import decide, floored, least_share
-from nlpcompress.methods.quantization.compensation import compensate
+from nlpcompress.methods.quantization.compensation import Compensation
 from nlpcompress.methods.quantization.config import HessianMixedConfig
 from nlpcompress.methods.quantization.places import (
     Place,
@@ -71,11 +71,6 @@ class HessianMixed(Method):
         Tables of 8 bits and those that a decoder is tied to are left to the plan. Called by all
         processes of a training, which do as the main one decides.
         """
-        if self.config.compensate:
-            raise ConfigError(
-                "compensate: true is for rounding without a training, and this stage trains; leave "
-                "it out, or drop the stage's train block"
-            )
         places = _places(model, ctx)
         forget_notes(model, places.values())
         (schemes,) = broadcast_object_list([self._schemes(model, places, ctx, shared=True)])
@@ -84,6 +79,8 @@ class HessianMixed(Method):
             for name, scheme in schemes.items()
             if not places[name].is_table or (scheme.bits < EIGHT and len(places[name].paths) == 1)
         ]
+        if self.config.compensate:
+            self._compensation(model, places, schemes, ctx).start(model)
         inputs = {path: self._moving_inputs() for path in self._with_inputs(places)}
         rate = self.config.step_learning_rate
         return FakeQuantSet(model, parts, inputs=inputs, learning_rate=rate)
@@ -97,7 +94,7 @@ class HessianMixed(Method):
         schemes = self._schemes(model, places, ctx)
         self._note_inputs(model, self._with_inputs(places), ctx)
         if self.config.compensate and not ctx.sizes_only:
-            self._compensate(model, places, schemes, ctx)
+            self._compensation(model, places, schemes, ctx).round(model)
         return Plan((*folds, *self._edits(model, places, schemes)))
 
     def _edits(
@@ -143,13 +140,13 @@ class HessianMixed(Method):
             fold(model, norms)
         return (FoldNorms(),) if norms else ()
 
-    def _compensate(
+    def _compensation(
         self,
         model: nn.Module,
         places: Mapping[str, Place],
         schemes: Mapping[str, Scheme],
         ctx: Context,
-    ) -> None:
+    ) -> Compensation:
         config = self.config
         body = [name for name in schemes if not places[name].is_table]
         blocks = blocks_by(model, config.blocks, body)
@@ -157,7 +154,7 @@ class HessianMixed(Method):
         def examples() -> Iterator[Mapping[str, Tensor]]:
             return first_examples(ctx.batches(), config.num_samples)
 
-        compensate(model, blocks, places, schemes, config.range, examples)
+        return Compensation(blocks, places, schemes, config.range, examples)
 
     def _schemes(
         self, model: nn.Module, places: Mapping[str, Place], ctx: Context, *, shared: bool = False

@@ -6,8 +6,10 @@ import pytest
 import torch
 
 from nlpcompress.core.method import Context
-from nlpcompress.errors import ConfigError
 from nlpcompress.methods import make_method
+from nlpcompress.methods.quantization.compensation import Compensation
+from nlpcompress.models.quantized import schemes, weight_of
+from nlpcompress.models.weights import body_weights
 from nlpcompress.surgery import apply_plan
 from nlpcompress.training import CompressionTrainer
 from tests.families import FAMILIES
@@ -29,6 +31,11 @@ def planned(family, **config):
         apply_plan(model, plan, inputs)
         after = model(**inputs).logits
     return plan, written, after, float((after - before).square().mean())
+
+
+def weights(model):
+    """Decoded, by path."""
+    return {path: weight_of(model.get_submodule(path)).clone() for path in schemes(model)}
 
 
 @pytest.mark.parametrize("family", ["bert", "gpt2", "resnet_basic"])
@@ -61,13 +68,50 @@ def test_a_dry_run_moves_nothing():
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
-def test_a_training_refuses(tmp_path):
-    method = make_method("hessian_mixed", {**CONFIG, "compensate": True})
-    ours = CompressionTrainer(
-        tiny_bert(), arguments(tmp_path, max_steps=2), methods=[method], train_dataset=Examples()
-    )
-    with pytest.raises(ConfigError, match="compensate: true is for rounding without a training"):
-        ours.train()
+def trained(folder, model, **config):
+    """Coded after two steps that move nothing, and what its logits were before it was coded."""
+    method = make_method("hessian_mixed", {**CONFIG, **config})
+    values = arguments(folder, max_steps=2, learning_rate=0.0, weight_decay=0.0)
+    ours = CompressionTrainer(model, values, methods=[method], train_dataset=Examples())
+    ours.train()
+    written = {name: weight.clone() for name, weight in body_weights(ours.model).items()}
+    ours.compress()
+    return ours.model, written
+
+
+@pytest.mark.parametrize("ranges", ["moving", "fixed", "learned"])
+def test_a_training_starts_where_rounding_ends(tmp_path, ranges):
+    """Without steps of its own it gives the very codes; without `compensate` it does not."""
+    model = tiny_bert()
+    batches = [{name: torch.stack([e[name] for e in Examples()]) for name in Examples()[0]}]
+    inputs = {name: value for name, value in batches[0].items() if name != "labels"}
+    ctx = Context(example_inputs=inputs, batches=lambda: batches)
+    plan = make_method("hessian_mixed", {**CONFIG, "compensate": True}).plan(model, ctx)
+    expected = weights(apply_plan(model, plan, inputs))
+    for compensate in (True, False):
+        start = tiny_bert()
+        config = {"train_ranges": ranges, "step_learning_rate": 1e-12}
+        ours, _ = trained(tmp_path, start, compensate=compensate, **config)
+        found = weights(ours)
+        same = [torch.isclose(found[n], expected[n], atol=1e-3).float().mean() for n in expected]
+        assert (min(same) > 0.99) == compensate
+
+
+def test_a_training_starts_between_the_numbers_of_the_grid(tmp_path):
+    """Weights on the grid would need half a step each before any code changes."""
+    model, moved = tiny_bert(), []
+    compensation = Compensation.start
+
+    def start(self, model):
+        compensation(self, model)
+        moved.append({n: weight.clone() for n, weight in body_weights(model).items()})
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Compensation, "start", start)
+        _, written = trained(tmp_path, model, compensate=True)
+    (latent,) = moved
+    apart = [(latent[name] != written[name]).float().mean() for name in latent]
+    assert min(apart) > 0.9
 
 
 @pytest.mark.parametrize("compensate", [False, True])
