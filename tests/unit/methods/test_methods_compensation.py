@@ -124,3 +124,23 @@ def test_norms_are_folded_before_anything_is_rounded(compensate):
     unfolded, *_, apart = planned("resnet_basic", compensate=compensate, fold_norms=False)
     assert {edit.op for edit in unfolded} == {"quantize"}
     assert off != apart
+
+
+def test_a_training_that_goes_on_ends_alike(tmp_path):
+    """Weights of the checkpoint come after the compensation, which is made anew."""
+    ends = []
+    for folder, resumed in (("one", False), ("two", False), ("two", True)):
+        values = {"max_steps": 2 if folder == "two" and not resumed else 4, "save_steps": 2}
+        values |= {"save_strategy": "steps", "lr_scheduler_type": "constant"}
+        method = make_method("hessian_mixed", {**CONFIG, "compensate": True})
+        ours = CompressionTrainer(
+            tiny_bert(),
+            arguments(tmp_path / folder, **values),
+            methods=[method],
+            train_dataset=Examples(),
+        )
+        ours.train(resume_from_checkpoint=resumed or None)
+        ends.append({name: weight.clone() for name, weight in body_weights(ours.model).items()})
+    whole, half, resumed = ends
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    assert not all(torch.equal(whole[name], half[name]) for name in whole)
