@@ -22,7 +22,7 @@ from pictures import MODELS, TASK, picture_parser, train
 
 from nlpcompress import run_recipe
 from nlpcompress.recipe.load import parse_recipe
-from nlpcompress.recipe.search.record import FILE
+from nlpcompress.recipe.search.page import FILE
 
 STAGE = "stages.0.train"
 SPACE: dict[str, Any] = {

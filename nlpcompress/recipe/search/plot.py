@@ -1,19 +1,15 @@
 """The picture of a search: every trial by what it costs and what it is worth."""
 
-from typing import TYPE_CHECKING
-
 import matplotlib
 from matplotlib.figure import Figure
 
 from nlpcompress.bench.plots import COLOURS, FAINT, STYLE, to_svg
 from nlpcompress.recipe.search.config import METRIC
+from nlpcompress.recipe.search.record import SearchRecord
 from nlpcompress.search.pareto import front
 
-if TYPE_CHECKING:
-    from nlpcompress.recipe.search.record import SearchRecord
 
-
-def front_svg(record: "SearchRecord") -> str | None:
+def front_svg(record: SearchRecord) -> str | None:
     """The metric over the first bound that is no drop of it; those that none beats are joined.
 
     None where fewer than two trials were judged, or nothing but the metric is bounded.

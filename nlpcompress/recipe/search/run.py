@@ -17,7 +17,8 @@ from nlpcompress.recipe.load import parse_recipe
 from nlpcompress.recipe.schema import Recipe
 from nlpcompress.recipe.search.config import METRIC, SearchConfig
 from nlpcompress.recipe.search.lead import Run, follow, leading
-from nlpcompress.recipe.search.record import SearchRecord, trial_records, write_record
+from nlpcompress.recipe.search.page import write_record
+from nlpcompress.recipe.search.record import SearchRecord, trial_records
 from nlpcompress.recipe.search.trial import (
     final_values,
     judged,

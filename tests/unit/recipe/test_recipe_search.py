@@ -12,7 +12,8 @@ from nlpcompress.core.budget import Budget
 from nlpcompress.errors import ConfigError
 from nlpcompress.recipe import run_recipe
 from nlpcompress.recipe.load import load_recipe, parse_recipe
-from nlpcompress.recipe.search.record import SearchRecord, TrialRecord, write_record
+from nlpcompress.recipe.search.page import write_record
+from nlpcompress.recipe.search.record import SearchRecord, TrialRecord
 from nlpcompress.recipe.search.run import missed, run_search
 from nlpcompress.recipe.search.trial import final_values, judged, shared_stages, trial_values
 from tests import children
