@@ -48,11 +48,9 @@ def main() -> None:
                 begin = time.perf_counter()
                 found[name] = way()
                 seconds[name].append(time.perf_counter() - begin)
-    print(
-        f"{arguments.model}, {arguments.samples} × {arguments.length}, {len(exact)} {arguments.blocks}, ",
-        end="",
-    )
-    print(f"{arguments.threads} thread(s), {arguments.rounds} rounds, torch {torch.__version__}\n")
+    data = f"{arguments.samples} × {arguments.length}, {len(exact)} {arguments.blocks}"
+    how = f"{arguments.threads} thread(s), {arguments.rounds} rounds, torch {torch.__version__}"
+    print(f"{arguments.model}, {data}, {how}\n")
     print("exact: " + ", ".join(f"{value:.4g}" for value in exact.values()) + "\n")
     print(table(exact, found, seconds))
 
