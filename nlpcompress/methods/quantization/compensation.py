@@ -59,9 +59,12 @@ class Compensation:
                 note_grid(model.get_submodule(path), self.schemes[name], grid)
 
     def start(self, model: nn.Module) -> None:
-        """Give the weights numbers that are rounded as `round` does it, to train from."""
-        for name, latent, _ in list(self._rounded(model)):
-            self._write(model, name, latent)
+        """Give the weights numbers that are rounded as `round` does it, to train from.
+
+        They lie within the ends of their grids, so that ranges which move stay where they are.
+        """
+        for name, latent, grid in list(self._rounded(model)):
+            self._write(model, name, _within(latent, self.schemes[name], grid))
 
     @torch.no_grad()
     def _rounded(self, model: nn.Module) -> Iterator[Found]:
@@ -115,6 +118,12 @@ def _factor(moments: Tensor) -> Tensor:
     damping = torch.where(own == 0, 1.0, DAMPING * own.mean())
     inverse = torch.cholesky_inverse(torch.linalg.cholesky(moments + damping.diag()))
     return torch.linalg.cholesky(inverse, upper=True)
+
+
+def _within(matrix: Tensor, scheme: Scheme, grid: Grid) -> Tensor:
+    """Numbers beyond the ends of their grid at the ends."""
+    scale, zero = (_of_columns(values, scheme) for values in grid)
+    return matrix.clamp(-zero * scale, (scheme.levels - zero) * scale)
 
 
 def _of_columns(values: Tensor, scheme: Scheme) -> Tensor:

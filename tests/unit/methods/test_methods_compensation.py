@@ -79,6 +79,17 @@ def trained(folder, model, **config):
     return ours.model, written
 
 
+def test_numbers_to_train_from_lie_within_their_grids(tmp_path):
+    """With two bits much is made up for; ranges that move would follow it outwards."""
+    ends = []
+    for ranges in ("moving", "fixed"):
+        config = {"bits": 2, "train_ranges": ranges, "range_momentum": 0.0}
+        ours, _ = trained(tmp_path, tiny_bert(), compensate=True, **config)
+        ends.append({path: weight.abs().amax() for path, weight in weights(ours).items()})
+    moving, fixed = ends
+    assert all(float(moving[path]) < 1.05 * float(fixed[path]) for path in fixed)
+
+
 @pytest.mark.parametrize("ranges", ["moving", "fixed", "learned"])
 def test_a_training_starts_where_rounding_ends(tmp_path, ranges):
     """Without steps of its own it gives the very codes; without `compensate` it does not."""
