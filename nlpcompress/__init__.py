@@ -5,10 +5,9 @@ first used, and transformers learns to read compressed folders when its own quan
 and networks of cells when its auto classes are.
 """
 
-from typing import Any
-
 import wrapt
 
+from nlpcompress.core.lazy import attributes
 from nlpcompress.core.registry import Registry
 
 __version__ = "0.1.0"
@@ -49,13 +48,8 @@ PUBLIC = Registry(
     },
 )
 __all__ = list(PUBLIC)
+__getattr__ = attributes(__name__, PUBLIC)
 AUTO_MODELS = "transformers.models.auto.modeling_auto"
-
-
-def __getattr__(name: str) -> Any:
-    if name not in PUBLIC:
-        raise AttributeError(f"module 'nlpcompress' has no attribute {name!r}")
-    return PUBLIC.load(name)
 
 
 def __dir__() -> list[str]:

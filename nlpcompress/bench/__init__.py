@@ -3,8 +3,7 @@
 The names below are imported when first used: a report is read and judged without torch.
 """
 
-from typing import Any
-
+from nlpcompress.core.lazy import attributes
 from nlpcompress.core.registry import Registry
 
 PUBLIC = Registry(
@@ -24,9 +23,4 @@ PUBLIC = Registry(
     },
 )
 __all__ = list(PUBLIC)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in PUBLIC:
-        raise AttributeError(f"module 'nlpcompress.bench' has no attribute {name!r}")
-    return PUBLIC.load(name)
+__getattr__ = attributes(__name__, PUBLIC)

@@ -4,8 +4,7 @@ The names below are imported when first used: the load hook runs while transform
 imported, and may touch `structure` only.
 """
 
-from typing import Any
-
+from nlpcompress.core.lazy import attributes
 from nlpcompress.core.registry import Registry
 
 PUBLIC = Registry(
@@ -21,9 +20,4 @@ PUBLIC = Registry(
     },
 )
 __all__ = list(PUBLIC)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in PUBLIC:
-        raise AttributeError(f"module 'nlpcompress.models' has no attribute {name!r}")
-    return PUBLIC.load(name)
+__getattr__ = attributes(__name__, PUBLIC)

@@ -1,7 +1,6 @@
 """One YAML file from a trained model to a small one: read, checked, run and resumed."""
 
-from typing import Any
-
+from nlpcompress.core.lazy import attributes
 from nlpcompress.core.registry import Registry
 
 PUBLIC = Registry(
@@ -13,9 +12,4 @@ PUBLIC = Registry(
     },
 )
 __all__ = list(PUBLIC)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in PUBLIC:
-        raise AttributeError(f"module 'nlpcompress.recipe' has no attribute {name!r}")
-    return PUBLIC.load(name)
+__getattr__ = attributes(__name__, PUBLIC)

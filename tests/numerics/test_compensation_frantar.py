@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from nlpcompress.methods.quantization import compensation
-from nlpcompress.methods.quantization.compensation import made_up
+from nlpcompress.methods.quantization.compensation import to_round
 from nlpcompress.models.grid import Scheme, rounded
 from nlpcompress.models.ranges import fitted_grid
 from nlpcompress.scoring import input_moments
@@ -29,7 +29,7 @@ def problem(seed, bits=3, group_rows=2, group_size=4, sym=False):
 
 def compensated(matrix, scheme, grid, moments):
     """What columns that make up for each other are rounded to."""
-    return rounded(made_up(matrix, scheme, grid, moments), scheme, grid)
+    return rounded(to_round(matrix, scheme, grid, moments), scheme, grid)
 
 
 def error(matrix, found, moments):

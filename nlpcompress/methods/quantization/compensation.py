@@ -75,7 +75,7 @@ class Compensation:
             for name in own:
                 matrix, scheme = matrix_at(model, self.places[name]), self.schemes[name]
                 grid = fitted_grid(matrix, scheme, self.kind)
-                latent = made_up(matrix, scheme, grid, moments[name])
+                latent = to_round(matrix, scheme, grid, moments[name])
                 self._write(model, name, rounded(latent, scheme, grid))
                 yield Found(name, latent, grid)
 
@@ -84,7 +84,7 @@ class Compensation:
         matrix_at(model, self.places[name]).copy_(values)
 
 
-def made_up(matrix: Tensor, scheme: Scheme, grid: Grid, moments: Tensor) -> Tensor:
+def to_round(matrix: Tensor, scheme: Scheme, grid: Grid, moments: Tensor) -> Tensor:
     """What to round in place of `matrix`, float32 `(rows, columns)`: each column with what those
     rounded before it have lost.
 

@@ -69,7 +69,7 @@ def test_a_dry_run_moves_nothing():
 
 
 def trained(folder, model, **config):
-    """Coded after two steps that move nothing, and what its logits were before it was coded."""
+    """The model, coded after two steps that move nothing, and its weights just before."""
     method = make_method("hessian_mixed", {**CONFIG, **config})
     values = arguments(folder, max_steps=2, learning_rate=0.0, weight_decay=0.0)
     ours = CompressionTrainer(model, values, methods=[method], train_dataset=Examples())
@@ -100,26 +100,23 @@ def test_a_training_starts_where_rounding_ends(tmp_path, ranges):
     plan = make_method("hessian_mixed", {**CONFIG, "compensate": True}).plan(model, ctx)
     expected = weights(apply_plan(model, plan, inputs))
     for compensate in (True, False):
-        start = tiny_bert()
         config = {"train_ranges": ranges, "step_learning_rate": 1e-12}
-        ours, _ = trained(tmp_path, start, compensate=compensate, **config)
+        ours, _ = trained(tmp_path, tiny_bert(), compensate=compensate, **config)
         found = weights(ours)
         same = [torch.isclose(found[n], expected[n], atol=1e-3).float().mean() for n in expected]
         assert (min(same) > 0.99) == compensate
 
 
-def test_a_training_starts_between_the_numbers_of_the_grid(tmp_path):
+def test_a_training_starts_between_the_numbers_of_the_grid(tmp_path, monkeypatch):
     """Weights on the grid would need half a step each before any code changes."""
-    model, moved = tiny_bert(), []
-    compensation = Compensation.start
+    moved, plain = [], Compensation.start
 
     def start(self, model):
-        compensation(self, model)
+        plain(self, model)
         moved.append({n: weight.clone() for n, weight in body_weights(model).items()})
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Compensation, "start", start)
-        _, written = trained(tmp_path, model, compensate=True)
+    monkeypatch.setattr(Compensation, "start", start)
+    _, written = trained(tmp_path, tiny_bert(), compensate=True)
     (latent,) = moved
     apart = [(latent[name] != written[name]).float().mean() for name in latent]
     assert min(apart) > 0.9
