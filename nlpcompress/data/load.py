@@ -119,7 +119,8 @@ def _texts(
 
 def _sentence_order(config: DataConfig, tokenizer: PreTrainedTokenizerBase, seed: int) -> TaskData:
     train, test = _pairs(config, tokenizer, seed)
-    return TaskData(SENTENCE_ORDER, ORDERS, train, test, TextCollate(tokenizer, torch.int64))
+    collate = TextCollate(tokenizer, torch.int64)
+    return TaskData(SENTENCE_ORDER, ORDERS, train, test, collate, together=2)
 
 
 def _pretraining(

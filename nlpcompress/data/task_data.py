@@ -19,7 +19,7 @@ class TaskData:
     pads, masks, or scales and normalises, and `changing_collate` changes pictures at random before.
     `labels` are the classes in the order of their numbers; for a regression the name of the one
     number; none for masked-lm and pretraining, whose training rows get their `labels` when they are
-    collated.
+    collated. `together` training rows in a row belong into one batch: a pair in both orders.
     """
 
     task: str
@@ -28,6 +28,7 @@ class TaskData:
     test: datasets.Dataset
     collate: Collate
     changing_collate: Collate | None = None
+    together: int = 1
 
     @property
     def train_collate(self) -> Collate:

@@ -92,6 +92,7 @@ def _train(
         teacher_cache=job.answers(position),
         teacher_data=_teacher_data(job, methods, position),
         score_cache=job.scores(position),
+        together=job.data(position).together,
     )
     resumed = agreed(job.state, trainer.last_checkpoint())
     if resumed:

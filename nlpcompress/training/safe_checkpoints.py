@@ -4,11 +4,12 @@ from pathlib import Path
 from typing import Any
 
 from torch import nn
-from torch.utils.data import Sampler
+from torch.utils.data import RandomSampler, Sampler
 from transformers import Trainer
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from nlpcompress.errors import FormatError
+from nlpcompress.training.blocks import Blocks
 from nlpcompress.training.checkpoints import (
     last_checkpoint,
     mark_complete,
@@ -22,15 +23,20 @@ from nlpcompress.training.length_groups import LengthGroups
 class SafeCheckpointTrainer(Trainer):
     """Checkpoints get a marker when all of them is on the disk; older ones go only after that.
 
-    Batches by length come in an order that a resumed training finds again.
+    Batches by length come in an order that a resumed training finds again, and so do examples that
+    are drawn `together`, so many in a row.
     """
+
+    together: int = 1
 
     def _get_train_sampler(self, *args: Any) -> Sampler | None:
         sampler = super()._get_train_sampler(*args)
-        if not isinstance(sampler, LengthGroupedSampler):
-            return sampler
         seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
-        return LengthGroups(sampler, seed=seed)
+        if isinstance(sampler, LengthGroupedSampler):
+            return LengthGroups(sampler, seed=seed)
+        if self.together > 1 and isinstance(sampler, RandomSampler):
+            return Blocks(len(self.train_dataset), size=self.together, seed=seed)
+        return sampler
 
     def _checkpoint(self, asked: str | bool | None) -> str | None:
         if not asked:

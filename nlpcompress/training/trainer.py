@@ -71,6 +71,8 @@ class CompressionTrainer(TwoReadersTrainer):
     A teacher of other tokens answers from `teacher_data`: the training examples in their order, as
     its tokenizer has them, and what makes batches of them. It needs `teacher_cache`.
 
+    `together` training examples in a row are drawn into one batch, such as a pair in both orders.
+
     Raises `ConfigError` when a method needs a teacher and there is none, teacher and student do
     not fit together, or answers cannot be stored.
     """
@@ -83,6 +85,7 @@ class CompressionTrainer(TwoReadersTrainer):
         teacher_cache: str | Path | None = None,
         teacher_data: TeacherData | None = None,
         score_cache: str | Path | None = None,
+        together: int = 1,
         **kwargs: Any,
     ) -> None:
         teacher = require_teacher(methods, teacher)
@@ -94,6 +97,7 @@ class CompressionTrainer(TwoReadersTrainer):
         self.teacher = teacher
         self.plan = Plan()
         self.score_cache = score_cache
+        self.together = together
         self.gates: Gates | None = None
         self._rounds: TrainingRounds | None = None
         self._meter = ObjectiveMeter()

@@ -91,6 +91,7 @@ def test_labels_say_the_order_and_every_pair_is_in_both(corpus, tokenizer):
             assert (first > second) == row["labels"] and len(documents) == 1
         starts = [places(row, tokenizer)[:2] for row in rows]
         assert starts[1::2] == [(second, first) for first, second in starts[::2]]
+    assert data.together == 2, "and a training draws both into one batch"
     batch = data.collate([data.train[0], data.train[1]])
     assert batch["labels"].tolist() == data.train["labels"][:2]
     assert (batch["input_ids"] == tokenizer.sep_token_id).sum(1).tolist() == [2, 2]
