@@ -100,7 +100,6 @@ def main() -> None:
 def parse_arguments() -> argparse.Namespace:
     parser = movie_parser(__doc__, "out/peers", steps=500)
     parser.add_argument("--rounds", type=int, default=60)
-    parser.add_argument("--test-samples", type=int, default=None)
     parser.add_argument("--recipes", type=Path, default=Path("recipes/text"))
     return parser.parse_args()
 

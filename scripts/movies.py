@@ -24,6 +24,7 @@ def movie_parser(description: str | None, out: str, *, steps: int) -> argparse.A
     parser.add_argument("--learning-rate", type=float, default=1e-4)
     parser.add_argument("--max-length", type=int, default=64)
     parser.add_argument("--train-samples", type=int, default=None)
+    parser.add_argument("--test-samples", type=int, default=None)
     return parser
 
 
@@ -59,13 +60,18 @@ def whole(
     name: str, seed: int, model: dict[str, Any], stages: Stages, arguments: argparse.Namespace
 ) -> dict[str, Any]:
     """A recipe without exports; its report has one time that nobody reads."""
-    data = {"name": arguments.data, "max_length": arguments.max_length}
+    data = {
+        "name": arguments.data,
+        "max_length": arguments.max_length,
+        "train_samples": arguments.train_samples,
+        "test_samples": arguments.test_samples,
+    }
     return {
         "version": 1,
         "name": name,
         "seed": seed,
         "model": model,
-        "data": {**data, "train_samples": arguments.train_samples},
+        "data": data,
         "stages": stages,
         "bench": {"batch_sizes": [1], "sequence_lengths": [arguments.max_length], "rounds": 1},
     }

@@ -65,7 +65,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = supernet_parser(__doc__, "out/searchers")
     parser.add_argument("--trials", type=int, default=40)
     parser.add_argument("--share", type=float, default=0.6, help="of what heads and neurons take")
-    parser.add_argument("--test-samples", type=int, default=1000, help="rows that trials see")
+    parser.add_argument("--trial-samples", type=int, default=1000, help="test rows that trials see")
     return parser.parse_args()
 
 
@@ -97,7 +97,7 @@ class Networks:
             name=arguments.data,
             max_length=arguments.max_length,
             validation=True,
-            test_samples=arguments.test_samples,
+            test_samples=arguments.trial_samples,
         )
         self.data = load_data(data, task=TASK, processor=load_processor(str(supernet), task=TASK))
         self.inputs = example_inputs(self.model)
