@@ -15,7 +15,6 @@ from nlpcompress.scoring.hessian import (
     blocks_of,
     sensitivities,
     spectral_nodes,
-    top_eigenpairs,
     top_eigenvalues,
     traces,
 )
@@ -108,37 +107,6 @@ def test_top_eigenvalues_with_their_signs(small, count):
         exact = torch.linalg.eigvalsh(matrix.double())
         exact = exact[exact.abs().argsort(descending=True)][:count]
         assert torch.allclose(found[block], exact, rtol=0.01, atol=0.01 * float(exact[0].abs()))
-
-
-def test_top_eigenpairs_and_how_little_a_good_start_asks_for(small):
-    model, data, blocks = small
-    hessians = BlockHessians(model, BLOCKS, data)
-    asked, plain = [], hessians.times
-    hessians.times = lambda vectors: asked.append(len(vectors)) or plain(vectors)
-    with hessians.opened():
-        starts = hessians.random_vectors(torch.Generator().manual_seed(1))
-        values, vectors = top_eigenpairs(hessians, starts, tolerance=1e-4)
-        first, asked[:] = sum(asked), []
-        again, _ = top_eigenpairs(hessians, vectors, tolerance=1e-4)
-    assert asked == [len(BLOCKS)] * 2 and first > 2 * sum(asked)
-    assert again == {block: pytest.approx(value, rel=1e-3) for block, value in values.items()}
-    for block, matrix in blocks.items():
-        exact, pairs = torch.linalg.eigh(matrix.double())
-        top = int(exact.abs().argmax())
-        assert values[block] == pytest.approx(float(exact[top]), rel=1e-3)
-        assert abs(float(pairs[:, top] @ vectors[block].double())) > 0.999
-        assert float(vectors[block].norm()) == pytest.approx(1)
-
-
-def test_later_runs_begin_at_the_vectors_of_the_first(small, monkeypatch):
-    model, data, _ = small
-    asked, plain = [], BlockHessians.times
-    monkeypatch.setattr(
-        BlockHessians, "times", lambda own, vectors: asked.append(own) or plain(own, vectors)
-    )
-    sensitivities(model, BLOCKS, lambda _: data, Runs(3))
-    counts = [asked.count(own) for own in dict.fromkeys(asked)]
-    assert len(counts) == 3 and counts[0] > counts[1] == counts[2] == 2
 
 
 def test_a_block_that_is_done_costs_no_more_products(small):

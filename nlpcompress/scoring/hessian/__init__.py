@@ -6,7 +6,6 @@ from nlpcompress.scoring.hessian.sensitivity import Runs, Sensitivity, sensitivi
 from nlpcompress.scoring.hessian.spectrum import (
     Estimate,
     spectral_nodes,
-    top_eigenpairs,
     top_eigenvalues,
     traces,
 )
@@ -21,7 +20,6 @@ __all__ = [
     "sensitivities",
     "spectral_nodes",
     "stored_sensitivities",
-    "top_eigenpairs",
     "top_eigenvalues",
     "traces",
 ]

@@ -63,25 +63,14 @@ class Lanczos:
 
     def ritz(self) -> Ritz:
         """Approximations of eigenvalues after the products so far."""
-        values, vectors = self._eigenpairs()
-        residuals = abs(self._beside[-1]) * vectors[-1].abs()
-        return Ritz(values, residuals, _bounds(values, residuals), vectors[0].square())
-
-    def greatest(self) -> Tensor:
-        """The vector of length 1 that belongs to the first of the values; all must be held."""
-        assert self._basis is not None, "vectors are held when they are reorthogonalised"
-        _, vectors = self._eigenpairs()
-        shares = vectors[:, 0].tolist()
-        found = sum(share * held for share, held in zip(shares, self._basis, strict=False))
-        return found / found.norm()
-
-    def _eigenpairs(self) -> tuple[Tensor, Tensor]:
-        """Of the tridiagonal matrix, the greatest absolute value first."""
         matrix = torch.diag(torch.tensor(self._diagonal, dtype=torch.float64))
         beside = torch.tensor(self._beside[:-1], dtype=torch.float64)
-        values, vectors = torch.linalg.eigh(matrix + torch.diag(beside, 1) + torch.diag(beside, -1))
+        matrix = matrix + torch.diag(beside, 1) + torch.diag(beside, -1)
+        values, vectors = torch.linalg.eigh(matrix)
+        residuals = abs(self._beside[-1]) * vectors[-1].abs()
         order = values.abs().argsort(descending=True)
-        return values[order], vectors[:, order]
+        values, residuals, shares = values[order], residuals[order], vectors[0, order].square()
+        return Ritz(values, residuals, _bounds(values, residuals), shares)
 
 
 def _bounds(values: Tensor, residuals: Tensor) -> Tensor:

@@ -6,15 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
 from accelerate import PartialState
 from accelerate.utils import gather_object
-from torch import Tensor, nn
+from torch import nn
 from tqdm.auto import tqdm
 from transformers.utils.logging import is_progress_bar_enabled
 
 from nlpcompress.scoring.hessian.products import Batch, BlockHessians
-from nlpcompress.scoring.hessian.spectrum import top_eigenpairs, top_eigenvalues, traces
+from nlpcompress.scoring.hessian.spectrum import top_eigenvalues, traces
 
 Kind = Literal["eigenvalue", "trace"]
 OF_THE_LOSS, AT_ALL = 0.1, 0.01
@@ -68,22 +67,13 @@ def sensitivities(
 
     Source: Shen et al. 2020 (Q-BERT), section 3.1: eigenvalues of ten runs on 10 % of the data
     each; Dong et al. 2020 (HAWQ-V2), section 3.1: traces by sizes.
-    Differs: Lanczos instead of power iteration, and later runs begin at the first one's vectors:
-    both find the same value in fewer products.
+    Differs: Lanczos instead of power iteration, which finds the same value in fewer products. Each
+    run begins at random vectors: the ones that another found can miss a greater eigenvalue.
     """
     how = how or Runs()
     found: dict[int, dict[str, float]] = {}
-    starts: dict[str, Tensor] | None = None
-    for run in _with_bar(_own_runs(how) if shared else range(how.count)):
-        hessians = BlockHessians(model, blocks, batches_of_run(run))
-        with hessians.opened():
-            if how.kind == "trace":
-                found[run] = _mean_traces(hessians, how, run)
-            else:
-                found[run], vectors = _eigenpairs(hessians, how, starts)
-                starts = starts or vectors
-            if run == 0:
-                _warn_if_moving(hessians, found[run] if how.kind == "eigenvalue" else None)
+    for run in _with_bar(_own_runs(how.count) if shared else range(how.count)):
+        found[run] = _values(BlockHessians(model, blocks, batches_of_run(run)), how, run)
     if shared:
         found = dict(pair for own in gather_object([found]) for pair in own.items())
     return {
@@ -92,39 +82,42 @@ def sensitivities(
     }
 
 
-def _own_runs(how: Runs) -> Sequence[int]:
-    """Of this process; all of them need the first run's vectors."""
+def _own_runs(count: int) -> range:
+    """Of this process."""
     state = PartialState()
-    own = range(state.process_index, how.count, state.num_processes)
-    return own if how.kind == "trace" or 0 in own else [0, *own]
+    return range(state.process_index, count, state.num_processes)
 
 
-def _with_bar(runs: Sequence[int]) -> tqdm:
+def _with_bar(runs: range) -> tqdm:
     """Seen where there is a terminal, unless progress bars of transformers are off."""
-    hidden = None if is_progress_bar_enabled() and PartialState().is_main_process else True
+    hidden = None if is_progress_bar_enabled() and 0 in runs else True
     return tqdm(runs, desc="sensitivities", unit="run", disable=hidden, leave=False)
 
 
-def _eigenpairs(
-    hessians: BlockHessians, how: Runs, starts: Mapping[str, Tensor] | None
-) -> tuple[dict[str, float], dict[str, Tensor]]:
-    """From random vectors where there are no others."""
-    if starts is None:
-        starts = hessians.random_vectors(torch.Generator().manual_seed(how.seed))
-    return top_eigenpairs(hessians, starts, tolerance=how.tolerance)
+def _values(hessians: BlockHessians, how: Runs, run: int) -> dict[str, float]:
+    seed = how.seed + run
+    with hessians.opened():
+        if how.kind == "eigenvalue":
+            values = _greatest(hessians, tolerance=how.tolerance, seed=seed)
+        else:
+            sizes = hessians.sizes
+            found = traces(hessians, draws=how.draws, seed=seed)
+            values = {block: trace.mean / sizes[block] for block, trace in found.items()}
+        if run == 0:
+            exact = how.kind == "eigenvalue"
+            _warn_if_moving(hessians, values if exact else _greatest(hessians, steps=FEW_STEPS))
+    return values
 
 
-def _mean_traces(hessians: BlockHessians, how: Runs, run: int) -> dict[str, float]:
-    """Traces by the blocks' sizes."""
-    found = traces(hessians, draws=how.draws, seed=how.seed + run)
-    return {block: found[block].mean / size for block, size in hessians.sizes.items()}
+def _greatest(
+    hessians: BlockHessians, *, tolerance: float = 0.1, steps: int = 100, seed: int = 0
+) -> dict[str, float]:
+    found = top_eigenvalues(hessians, tolerance=tolerance, most_steps=steps, seed=seed)
+    return {block: float(value) for block, (value,) in found.items()}
 
 
-def _warn_if_moving(hessians: BlockHessians, eigenvalues: Mapping[str, float] | None) -> None:
+def _warn_if_moving(hessians: BlockHessians, eigenvalues: Mapping[str, float]) -> None:
     """One step of gradient descent in a block promises |g|² / 2λ."""
-    if eigenvalues is None:
-        about = top_eigenvalues(hessians, tolerance=0.1, most_steps=FEW_STEPS)
-        eigenvalues = {block: float(value) for block, (value,) in about.items()}
     norms, loss = hessians.gradient_norms(), hessians.loss()
     promised = sum(
         norm**2 / (2 * max(abs(eigenvalues[block]), 1e-12)) for block, norm in norms.items()
@@ -133,5 +126,5 @@ def _warn_if_moving(hessians: BlockHessians, eigenvalues: Mapping[str, float] | 
         warnings.warn(
             f"the gradient promises to lower the loss of {loss:.3g} by {promised:.2g} in one step: "
             "the model has not converged, and its Hessian tells little; train it to its end first",
-            stacklevel=3,
+            stacklevel=4,
         )

@@ -25,37 +25,11 @@ def top_eigenvalues(
     `most_steps` products in any case. All blocks share the passes over the data. Called between
     `hessians.opened()` and its end.
     """
-    starts = hessians.random_vectors(torch.Generator().manual_seed(seed))
-    runs = {block: Lanczos(start, reorthogonalise=count > 1) for block, start in starts.items()}
-    _run_until_found(hessians, runs, count, tolerance, most_steps)
-    return {block: run.ritz().values[:count] for block, run in runs.items()}
-
-
-def top_eigenpairs(
-    hessians: BlockHessians,
-    starts: Mapping[str, Tensor],
-    *,
-    tolerance: float = 1e-2,
-    most_steps: int = 100,
-) -> tuple[dict[str, float], dict[str, Tensor]]:
-    """Each block's eigenvalue of the greatest absolute value, and its vector, of length 1.
-
-    As `top_eigenvalues`, from vectors of one's own: those of other data save products. A start must
-    not be at right angles to the vector sought, which holds for random ones and those of like data.
-    """
-    runs = {block: Lanczos(start, reorthogonalise=True) for block, start in starts.items()}
-    _run_until_found(hessians, runs, 1, tolerance, most_steps)
-    values = {block: float(run.ritz().values[0]) for block, run in runs.items()}
-    return values, {block: run.greatest() for block, run in runs.items()}
-
-
-def _run_until_found(
-    hessians: BlockHessians,
-    runs: Mapping[str, Lanczos],
-    count: int,
-    tolerance: float,
-    most_steps: int,
-) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    runs = {
+        block: Lanczos(start, reorthogonalise=count > 1)
+        for block, start in hessians.random_vectors(generator).items()
+    }
     active = dict(runs)
     for _ in range(most_steps):
         products = hessians.times({block: run.vector for block, run in active.items()})
@@ -64,7 +38,8 @@ def _run_until_found(
             if _found(run, count, tolerance):
                 del active[block]
         if not active:
-            return
+            break
+    return {block: run.ritz().values[:count] for block, run in runs.items()}
 
 
 def _found(run: Lanczos, count: int, tolerance: float) -> bool:
