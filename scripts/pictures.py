@@ -20,6 +20,14 @@ MODELS: dict[str, dict[str, Any]] = {
         "depths": [1, 1, 1],
         "layer_type": "basic",
     },
+    "resnet18": {
+        "model_type": "resnet",
+        "num_channels": 1,
+        "embedding_size": 64,
+        "hidden_sizes": [64, 128, 256, 512],
+        "depths": [2, 2, 2, 2],
+        "layer_type": "basic",
+    },
     "mobilenet_v2": {
         "model_type": "mobilenet_v2",
         "num_channels": 1,

@@ -14,7 +14,7 @@ from nlpcompress.export.load import load_graph
 from nlpcompress.export.partial import partial_folder, publish
 from nlpcompress.export.quiet import quiet
 from nlpcompress.export.reference import Array, Batch
-from nlpcompress.export.runtime import OnnxModel
+from nlpcompress.export.runtime import OnnxModel, told_of_shapes
 
 PRODUCTS = ("Conv", "Gather", "Gemm", "MatMul")
 NORM = "LayerNormalization"
@@ -55,14 +55,16 @@ def quantize_static(
     them. Each is a mapping of the model's inputs, tensors or arrays; what else it holds (labels) is
     passed over. Batch norms are in the convolutions already, as `export_onnx` folds them.
 
-    Raises `DataError` without batches, `FormatError` when `source` is no readable ONNX file,
-    `ParityError` when nothing could be quantized; `target` is then not written.
+    Raises `DataError` without batches or with such of another shape, `FormatError` when `source` is
+    no readable ONNX file, `ParityError` when nothing could be quantized; `target` is then not
+    written.
     """
     source, target = Path(source), Path(target)
     reader = _Reader(map(OnnxModel(source).feed, batches))
     with partial_folder(target) as folder:
         small = folder / target.name
-        _run_tool(source, small, reader, config or StaticInt8())
+        with told_of_shapes(source):
+            _run_tool(source, small, reader, config or StaticInt8())
         products = count_integer_products(small)
         if not products:
             raise ParityError(

@@ -1,6 +1,7 @@
 """An ONNX file in ONNX Runtime, on the CPU."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 from torch import Tensor
 
+from nlpcompress.errors import DataError
 from nlpcompress.export.graph_model import Array, GraphModel, existing, torn
 
 UNREADABLE = (
@@ -36,7 +38,23 @@ class OnnxModel(GraphModel):
 
     def run(self, batch: Mapping[str, Tensor | Array]) -> dict[str, Array]:
         """All outputs by name. Raises `DataError` when the batch does not suit the graph."""
-        return dict(zip(self.outputs, self._session.run(None, self.feed(batch)), strict=True))
+        with told_of_shapes(self.path):
+            values = self._session.run(None, self.feed(batch))
+        return dict(zip(self.outputs, values, strict=True))
+
+
+@contextmanager
+def told_of_shapes(path: Path) -> Iterator[None]:
+    """Raises `DataError` where a session gets an input of a shape that its file does not take."""
+    try:
+        yield
+    except ort_errors.InvalidArgument as error:
+        lines = (line.strip() for line in str(error).splitlines())
+        got = "; ".join(line for line in lines if "Expected:" in line)
+        raise DataError(
+            f"{path.name} takes inputs of another shape ({got or error}); export it with an "
+            "example batch of yours"
+        ) from error
 
 
 def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:

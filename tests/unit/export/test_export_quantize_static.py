@@ -100,6 +100,14 @@ def test_batches_of_other_inputs_are_refused(resnet_file, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_pictures_of_another_size_are_refused(resnet_file, tmp_path):
+    with pytest.raises(DataError, match=r"index: 2 Got: 20 Expected: .* example batch of yours"):
+        quantize_static(
+            resnet_file, tmp_path / "static.onnx", [{"pixel_values": torch.rand(2, 3, 20, 20)}]
+        )
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_graph_without_products_is_refused_and_nothing_written(tmp_path):
     nodes = [helper.make_node("Add", ["x", "w"], ["y"], name="add")]
     source = graph_file(tmp_path / "model.onnx", nodes, {"w": np.ones((1, 4), np.float32)})

@@ -33,6 +33,12 @@ def test_a_missing_input_is_named(bert_file):
         OnnxModel(bert_file)(batch)
 
 
+def test_texts_of_another_rank_are_told_of(bert_file):
+    batch = {name: ids[0] for name, ids in text_batch().items()}
+    with pytest.raises(DataError, match=r"model.onnx takes inputs of another shape \(.*rank"):
+        OnnxModel(bert_file)(batch)
+
+
 def test_threads_are_what_was_asked_for_and_one_by_default(bert_file):
     options = OnnxModel(bert_file)._session.get_session_options()
     assert (options.intra_op_num_threads, options.inter_op_num_threads) == (1, 1)
