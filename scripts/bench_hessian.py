@@ -5,8 +5,8 @@
 Power iteration as Q-BERT's code does it: a block after the other, each product with a forward pass
 and a differentiable gradient of all weights of its own, until an eigenvalue changes by less than
 1 % from one product to the next, or by less than 0.1 %, as it can stop far from where it goes; and
-a leaner one, with the block's gradient alone. Lanczos for all blocks at once, until an eigenvalue is
-known to 1 %. All start from the same random vectors, take turns over the rounds, and are held
+a leaner one, with the block's gradient alone. Lanczos for all blocks at once, until an eigenvalue
+is known to 1 %. All start from the same random vectors, take turns over the rounds, and are held
 against eigenvalues of a far finer Lanczos run. Printed: seconds, products of one block and one
 vector over all runs, and errors.
 """
