@@ -58,18 +58,27 @@ class Grid(NamedTuple):
 
 def encode(matrix: Tensor, scheme: Scheme, grid: Grid) -> Tensor:
     """The nearest codes, uint8 `(rows, columns)`; what is beyond the range gets its end."""
-    zero = scheme.spread(grid.zero).float()
-    codes = scheme.tiled(matrix.detach().float()) / scheme.spread(grid.scale)
-    codes = codes.round_().add_(zero).clamp_(0, scheme.levels)
-    return codes.to(torch.uint8).view(scheme.rows, scheme.columns)
+    return _codes(matrix, scheme, grid).to(torch.uint8).view(scheme.rows, scheme.columns)
 
 
 def decode(codes: Tensor, scheme: Scheme, grid: Grid) -> Tensor:
     """The numbers that codes `(rows, columns)` stand for, float32 of the same shape."""
-    values = scheme.tiled(codes.float()).sub_(scheme.spread(grid.zero.float()))
-    return values.mul_(scheme.spread(grid.scale)).view(scheme.rows, scheme.columns)
+    return _numbers(scheme.tiled(codes.float()), scheme, grid)
 
 
 def rounded(matrix: Tensor, scheme: Scheme, grid: Grid) -> Tensor:
     """Each element by the nearest number of its group's grid, in the type that it has."""
-    return decode(encode(matrix, scheme, grid), scheme, grid).to(matrix.dtype)
+    return _numbers(_codes(matrix, scheme, grid), scheme, grid).to(matrix.dtype)
+
+
+def _codes(matrix: Tensor, scheme: Scheme, grid: Grid) -> Tensor:
+    """A new tensor of whole numbers, float32, as `tiled` has them."""
+    zero = scheme.spread(grid.zero).float()
+    codes = scheme.tiled(matrix.detach().float()) / scheme.spread(grid.scale)
+    return codes.round_().add_(zero).clamp_(0, scheme.levels)
+
+
+def _numbers(codes: Tensor, scheme: Scheme, grid: Grid) -> Tensor:
+    """In place of the codes, which are tiled floats."""
+    values = codes.sub_(scheme.spread(grid.zero.float())).mul_(scheme.spread(grid.scale))
+    return values.view(scheme.rows, scheme.columns)
