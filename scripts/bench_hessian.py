@@ -105,11 +105,11 @@ def make_hessians(arguments: argparse.Namespace, kind: type[BlockHessians]) -> l
     model = load_model(arguments.model, task=TASK, labels=data.labels)
     blocks = blocks_of(model, arguments.blocks)
     rows = [data.train[i] for i in range(wanted)]
-    starts = range(0, wanted, arguments.batch)
-    batches = [data.collate(rows[start : start + arguments.batch]) for start in starts]
-    own = arguments.samples // arguments.batch
+    starts = range(0, arguments.samples, arguments.batch)
+    runs = [rows[run * arguments.samples :][: arguments.samples] for run in range(arguments.runs)]
     return [
-        kind(model, blocks, batches[run * own : (run + 1) * own]) for run in range(arguments.runs)
+        kind(model, blocks, [data.collate(own[i : i + arguments.batch]) for i in starts])
+        for own in runs
     ]
 
 
