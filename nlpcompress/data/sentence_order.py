@@ -4,12 +4,14 @@ Source: Lan et al. 2020 (ALBERT), section 3.1: both segments come from one docum
 another; half of the pairs are swapped, and the model tells which.
 Differs: every pair is there in both orders, where ALBERT draws one of them, so that no words of a
 pair tell its label; every segment is trained on before and behind a neighbour, so that it does not
-tell its own place; segments end where sentences do, and no pair is shorter than its document allows
-(ALBERT makes one in ten shorter).
+tell its own place; segments end where sentences do, and those of a document are of like length, so
+that no length tells it either (a last one that takes what is left would be short).
 """
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from itertools import accumulate, pairwise
 
 import datasets
 from transformers import PreTrainedTokenizerBase
@@ -32,8 +34,8 @@ def order_rows(
 ) -> datasets.Dataset:
     """Rows with the texts `first` and `second` and `labels`: each pair in order, then swapped.
 
-    Every text (a pair of columns is two) gives as many pairs of segments as it has, each segment as
-    many sentences as fit half of `max_length` beside the special tokens. With `overlap` a segment
+    Every text (a pair of columns is two) gives as many pairs of segments as it has, each some
+    sentences that fit half of `max_length` beside the special tokens. With `overlap` a segment
     is in a pair with both of its neighbours, without in one. Raises `DataError` when no text has
     two segments, or `max_length` has no room.
     """
@@ -76,25 +78,34 @@ def segment_pairs(
     if len(sentences) < 2:
         return
     encoded = tokenizer(sentences, add_special_tokens=False, verbose=False)["input_ids"]
-    segments = fill([len(ids) for ids in encoded], room)
+    segments = even_segments([len(ids) for ids in encoded], room)
     joined = [" ".join(sentences[start:end]) for start, end in segments]
     step = 1 if overlap else 2
     yield from zip(joined[::step], joined[1::step], strict=False)
 
 
-def fill(lengths: Sequence[int], room: int) -> list[tuple[int, int]]:
-    """Consecutive sentences in segments of at most `room` tokens: first, and one behind the last.
+def even_segments(lengths: Sequence[int], room: int) -> list[tuple[int, int]]:
+    """Consecutive sentences in the fewest like segments of at most `room` tokens: first, and one
+    behind the last.
 
-    A sentence that is longer is a segment of its own, and cut off later.
+    Each cut is at the end of the sentence nearest to its share of the tokens, so that no place in a
+    document has shorter segments than another. A longer sentence counts as much as there is room,
+    and is cut off later.
 
-    >>> fill([3, 4, 9, 2, 2], 8)
-    [(0, 2), (2, 3), (3, 5)]
+    >>> even_segments([10] * 7, 30)
+    [(0, 2), (2, 5), (5, 7)]
     """
-    segments: list[tuple[int, int]] = []
-    start, held = 0, 0
-    for place, length in enumerate(lengths):
-        if place > start and held + length > room:
-            segments.append((start, place))
-            start, held = place, 0
-        held += length
-    return [*segments, (start, len(lengths))]
+    held = [min(length, room) for length in lengths]
+    ends = list(accumulate(held))
+    for count in range(-(-ends[-1] // room), len(lengths)):
+        cuts = sorted({_nearest(ends, ends[-1] * part / count) for part in range(1, count)})
+        segments = list(pairwise([0, *cuts, len(lengths)]))
+        if all(sum(held[first:behind]) <= room for first, behind in segments):
+            return segments
+    return list(pairwise(range(len(lengths) + 1)))
+
+
+def _nearest(ends: Sequence[int], place: float) -> int:
+    """How many sentences lie before the cut nearest to so many tokens; at least one does."""
+    behind = max(1, bisect_left(ends, place))
+    return behind + (place - ends[behind - 1] > ends[behind] - place)

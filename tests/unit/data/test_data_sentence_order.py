@@ -5,7 +5,7 @@ import pytest
 
 from nlpcompress.data.config import DataConfig
 from nlpcompress.data.load import load_data
-from nlpcompress.data.sentence_order import fill, segment_pairs
+from nlpcompress.data.sentence_order import even_segments, segment_pairs
 from nlpcompress.errors import DataError
 from nlpcompress.models.random import word_tokenizer
 
@@ -38,10 +38,28 @@ def corpus(tmp_path):
         ([9], 4, [(0, 1)]),
         ([1, 1, 1], 3, [(0, 3)]),
         ([5, 1, 5], 5, [(0, 1), (1, 2), (2, 3)]),
+        ([10] * 7, 30, [(0, 2), (2, 5), (5, 7)]),
+        ([50, 3, 3, 3], 10, [(0, 1), (1, 4)]),
+        ([1, 30, 1, 1], 10, [(0, 1), (1, 2), (2, 4)]),
     ],
 )
-def test_segments_are_filled_with_whole_sentences(lengths, room, expected):
-    assert fill(lengths, room) == expected
+def test_segments_are_whole_sentences_cut_where_shares_end(lengths, room, expected):
+    assert even_segments(lengths, room) == expected
+
+
+def test_segments_fit_hold_every_sentence_and_no_place_has_the_shorter_ones():
+    draw = np.random.default_rng(0)
+    shorter_is_later = []
+    for _ in range(600):
+        lengths = draw.integers(1, 30, size=draw.integers(6, 30)).tolist()
+        segments = even_segments(lengths, 60)
+        assert [s for a, b in segments for s in range(a, b)] == list(range(len(lengths)))
+        sizes = [sum(lengths[a:b]) for a, b in segments]
+        assert all(0 < size <= 60 for size in sizes)
+        if len(sizes) > 1:
+            shorter_is_later.append((1 + np.sign(sizes[-2] - sizes[-1])) / 2)
+    assert len(shorter_is_later) > 500
+    assert np.mean(shorter_is_later) == pytest.approx(0.5, abs=0.06)
 
 
 def test_pairs_follow_one_another_and_none_overlap(tokenizer):
