@@ -47,6 +47,13 @@ def test_segments_are_whole_sentences_cut_where_shares_end(lengths, room, expect
     assert even_segments(lengths, room) == expected
 
 
+def test_no_segment_is_empty_where_long_sentences_end_a_text():
+    lengths = [1, 30, 3, 30, 13, 8, 1, 5, 8, 1, 13, 5, 30, 30]
+    segments = even_segments(lengths, 30)
+    assert segments[-2:] == [(12, 13), (13, 14)]
+    assert [s for a, b in segments for s in range(a, b)] == list(range(len(lengths)))
+
+
 def test_segments_fit_hold_every_sentence_and_no_place_has_the_shorter_ones():
     draw = np.random.default_rng(0)
     shorter_is_later = []
