@@ -106,7 +106,7 @@ def even_segments(lengths: Sequence[int], room: int) -> list[tuple[int, int]]:
 
 
 def _nearest(ends: Sequence[int], place: float) -> int:
-    """How many sentences lie before the cut nearest to so many tokens: at least one, and not all."""
+    """How many sentences lie before the cut nearest to so many tokens: at least one, not all."""
     behind = max(1, bisect_left(ends, place))
     nearer = place - ends[behind - 1] > ends[behind] - place
     return min(behind + nearer, len(ends) - 1)
