@@ -85,8 +85,8 @@ def segment_pairs(
 
 
 def even_segments(lengths: Sequence[int], room: int) -> list[tuple[int, int]]:
-    """Consecutive sentences in the fewest like segments of at most `room` tokens: first, and one
-    behind the last.
+    """Consecutive sentences in few like segments of at most `room` tokens: first, and one behind
+    the last.
 
     Each cut is at the end of the sentence nearest to its share of the tokens, so that no place in a
     document has shorter segments than another. A longer sentence counts as much as there is room,
@@ -97,11 +97,13 @@ def even_segments(lengths: Sequence[int], room: int) -> list[tuple[int, int]]:
     """
     held = [min(length, room) for length in lengths]
     ends = list(accumulate(held))
-    for count in range(-(-ends[-1] // room), len(lengths)):
+    count = -(-ends[-1] // room)
+    while count < len(lengths):
         cuts = sorted({_nearest(ends, ends[-1] * part / count) for part in range(1, count)})
         segments = list(pairwise([0, *cuts, len(lengths)]))
         if all(sum(held[first:behind]) <= room for first, behind in segments):
             return segments
+        count += max(1, count // 16)
     return list(pairwise(range(len(lengths) + 1)))
 
 

@@ -51,9 +51,11 @@ def told_of_shapes(path: Path) -> Iterator[None]:
     except ort_errors.InvalidArgument as error:
         lines = (line.strip() for line in str(error).splitlines())
         got = "; ".join(line for line in lines if "Expected:" in line)
+        if not got:
+            raise
         raise DataError(
-            f"{path.name} takes inputs of another shape ({got or error}); export it with an "
-            "example batch of yours"
+            f"{path.name} takes inputs of another shape ({got}); export it with an example batch "
+            "of yours"
         ) from error
 
 

@@ -71,7 +71,8 @@ class CompressionTrainer(TwoReadersTrainer):
     A teacher of other tokens answers from `teacher_data`: the training examples in their order, as
     its tokenizer has them, and what makes batches of them. It needs `teacher_cache`.
 
-    `together` training examples in a row are drawn into one batch, such as a pair in both orders.
+    `together` training examples in a row are drawn into one batch, such as a pair in both orders,
+    if their number divides the batch size; batches by length go before it.
 
     Raises `ConfigError` when a method needs a teacher and there is none, teacher and student do
     not fit together, or answers cannot be stored.

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from nlpcompress.data import sentence_order
 from nlpcompress.data.config import DataConfig
 from nlpcompress.data.load import load_data
 from nlpcompress.data.sentence_order import even_segments, segment_pairs
@@ -52,6 +53,13 @@ def test_no_segment_is_empty_where_long_sentences_end_a_text():
     segments = even_segments(lengths, 30)
     assert segments[-2:] == [(12, 13), (13, 14)]
     assert [s for a, b in segments for s in range(a, b)] == list(range(len(lengths)))
+
+
+def test_segments_of_a_long_text_are_found_in_few_tries(monkeypatch):
+    asked, nearest = [], sentence_order._nearest
+    monkeypatch.setattr(sentence_order, "_nearest", lambda *args: asked.append(1) or nearest(*args))
+    even_segments([20, 60] * 1000, 60)
+    assert len(asked) < 20 * 2000
 
 
 def test_segments_fit_hold_every_sentence_and_no_place_has_the_shorter_ones():
