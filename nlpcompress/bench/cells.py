@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from nlpcompress.bench.interval import half_width
+from nlpcompress.bench.interval import interval
 from nlpcompress.bench.latency import Timing
 from nlpcompress.bench.rows import ALL, Bits, Report, Row
 
 UNMEASURED = "not measured"
 DENSE = "100.0%"
+Interval = Callable[[float], tuple[float, float]]
 SHARES = ("accuracy",)
 """Metrics that are the share of rows with a right answer."""
 
@@ -78,9 +79,9 @@ def plain(value: Any) -> str:
     return str(value)
 
 
-def interval_of(metric: str, samples: int | None) -> Callable[[float], float] | None:
-    """Value → half of its 95 % interval; None for metrics that are no share of the rows."""
-    return partial(half_width, samples=samples) if metric in SHARES and samples else None
+def interval_of(metric: str, samples: int | None) -> Interval | None:
+    """Value → the ends of its 95 % interval; None for metrics that are no share of the rows."""
+    return partial(interval, samples=samples) if metric in SHARES and samples else None
 
 
 def metric_names(rows: Sequence[Row]) -> list[str]:
@@ -135,8 +136,9 @@ def _cell(column: Column, value: Any) -> str:
     return UNMEASURED if value is None else column.text(value)
 
 
-def _metric(interval: Callable[[float], float] | None, value: float) -> str:
-    return f"{value:.4f}" if interval is None else f"{value:.4f} ± {interval(value):.4f}"
+def _metric(ends_of: Interval | None, value: float) -> str:
+    text = f"{value:.4f}"
+    return text if ends_of is None else "{} ({:.4f} to {:.4f})".format(text, *ends_of(value))
 
 
 def _percent(share: float) -> str:

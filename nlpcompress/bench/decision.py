@@ -1,7 +1,7 @@
 """Whether the models of a report meet a budget, and by how much."""
 
 from nlpcompress.bench.rows import Report, Row
-from nlpcompress.bench.verdict import timed_shape
+from nlpcompress.bench.verdict import rows_after, timed_shape
 from nlpcompress.core.budget import Budget, keeps
 from nlpcompress.core.config import Config
 from nlpcompress.core.nearest import nearest
@@ -9,9 +9,13 @@ from nlpcompress.errors import ConfigError
 
 
 class Decision(Config):
-    """One model: what it costs, and bound minus cost of each bound. `holds` if none is negative."""
+    """One model: what it costs, and bound minus cost of each bound. `holds` if none is negative.
+
+    `made` is false of the model before and of its variants, which are there to compare with.
+    """
 
     name: str
+    made: bool
     costs: dict[str, float]
     margins: dict[str, float]
 
@@ -32,8 +36,9 @@ def decide(report: Report, budget: Budget, *, shape: str | None = None) -> list[
         raise ConfigError(f"the budget bounds nothing; set one of {', '.join(Budget.model_fields)}")
     shape = _timed(report, shape)
     found = [(row.name, costs(report, row, shape=shape)) for row in report.rows]
+    made = {row.name for row in (rows_after(report) if report.bound else report.rows)}
     judged = [
-        Decision(name=name, costs=own, margins=budget.margins(own))
+        Decision(name=name, made=name in made, costs=own, margins=budget.margins(own))
         for name, own in found
         if set(budget.bounds) <= set(own)
     ]

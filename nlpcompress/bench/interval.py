@@ -6,14 +6,15 @@ QUANTILE = 1.959964
 """Of the normal distribution, for 95 %."""
 
 
-def half_width(share: float, samples: int) -> float:
-    """Half of the 95 % interval of a share that was seen on so many independent rows.
+def interval(share: float, samples: int) -> tuple[float, float]:
+    """The 95 % interval of a share that was seen on so many independent rows.
 
     Source: Wilson 1927 (Probable Inference), whose interval holds at 0 and 1, too.
 
-    >>> round(half_width(0.8726, 2009), 4)
-    0.0146
+    >>> [round(end, 4) for end in interval(0.8726, 2009)]
+    [0.8573, 0.8865]
     """
     squared = QUANTILE**2 / samples
     inner = share * (1 - share) / samples + squared / (4 * samples)
-    return QUANTILE / (1 + squared) * math.sqrt(inner)
+    middle, half = share + squared / 2, QUANTILE * math.sqrt(inner)
+    return (middle - half) / (1 + squared), (middle + half) / (1 + squared)

@@ -66,7 +66,7 @@ def notes(report: Report) -> str:
     samples = cells.plain(report.samples) if report.samples is not None else "an unstated number of"
     text = f"Quality on {samples} test rows."
     if any(cells.interval_of(name, report.samples) for name in cells.metric_names(report.rows)):
-        text += " ±: half of the 95 % interval of a share of so many rows (Wilson)."
+        text += " In brackets: the 95 % interval of a share of so many rows (Wilson)."
     timings = [timing for row in report.rows for timing in row.latency_ms.values()]
     if timings:
         text += (

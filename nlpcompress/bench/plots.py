@@ -1,7 +1,7 @@
 """The pictures of a report: size, time and quality, one bar a model."""
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import matplotlib
@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from nlpcompress.bench.cells import (
     UNMEASURED,
+    Interval,
     first_of_each,
     interval_of,
     metric_names,
@@ -84,10 +85,8 @@ def _metrics(report: Report) -> dict[str, list[Bar]]:
     }
 
 
-def _metric(value: float | None, interval: Callable[[float], float] | None) -> Bar:
-    if value is None or interval is None:
-        return Bar(value)
-    return Bar(value, (value - interval(value), value + interval(value)))
+def _metric(value: float | None, ends_of: Interval | None) -> Bar:
+    return Bar(value) if value is None or ends_of is None else Bar(value, ends_of(value))
 
 
 def _millions(count: int | None) -> Bar:

@@ -9,12 +9,11 @@ from nlpcompress.core.budget import keeps
 def verdict(report: Report) -> str | None:
     """One sentence; None where nothing but the model before was timed.
 
-    The models are all rows but the first and its own variants (`teacher-int8`). Times are compared
+    The models are the report's `rows_after`. Times are compared
     at the last shape that all have. Of those within the report's bound the fastest is named, or, if
     none is, the fastest at all, and that the bound does not hold.
     """
-    first, *others = report.rows
-    ours = [row for row in others if not row.name.startswith(f"{first.name}-")]
+    first, ours = report.rows[0], rows_after(report)
     shape = timed_shape([first, *ours])
     if shape is None or not ours:
         return None
@@ -25,6 +24,12 @@ def verdict(report: Report) -> str | None:
     smaller = _sizes(first, best)
     text += f" and {_ratio(*smaller)} smaller" if smaller else ""
     return f"{text} than {first.name}{_quality(report.bound, first, best, holds=bool(within))}."
+
+
+def rows_after(report: Report) -> list[Row]:
+    """All but the first and its own variants (`teacher-int8`)."""
+    first, *others = report.rows
+    return [row for row in others if not row.name.startswith(f"{first.name}-")]
 
 
 def timed_shape(rows: Sequence[Row]) -> str | None:

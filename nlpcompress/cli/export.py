@@ -1,6 +1,7 @@
 """`nlpcompress export`: a result's ONNX files again, or a folder in a format of others."""
 
 import argparse
+import tempfile
 from pathlib import Path
 from typing import get_args
 
@@ -8,8 +9,10 @@ from nlpcompress.cli.log import start_log
 from nlpcompress.cli.targets import add_folder
 from nlpcompress.errors import ConfigError
 from nlpcompress.recipe.exporting import COMPRESSED_TENSORS, ONNX, export_model, export_packed
+from nlpcompress.recipe.publish import publish_files
 from nlpcompress.recipe.result import open_result
 from nlpcompress.recipe.schema import Quantize
+from nlpcompress.recipe.workspace import PARTS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,8 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Write onnx/ or compressed-tensors/ and print the files in it.
 
-    Raises `ParityError` when ONNX files do not agree, `FormatError` when the format cannot say the
-    model.
+    Raises `ParityError` when ONNX files do not agree, which leaves onnx/ as it was, `FormatError`
+    when the format cannot say the model.
     """
     start_log()
     folder = _onnx(args) if args.format == ONNX else _packed(args)
@@ -48,9 +51,12 @@ def _onnx(args: argparse.Namespace) -> Path:
     if args.quantize is not None:
         wanted.append(f"export.quantize={args.quantize}")
     job = open_result(args.folder, [*wanted, *args.overrides])
-    folder = job.workspace.out / ONNX
-    export_model(job, job.workspace.out, folder, after=job.last, gate=True)
-    return folder
+    out = job.workspace.out
+    with job.workspace.opened(), tempfile.TemporaryDirectory(dir=out / PARTS) as checked:
+        export_model(job, out, Path(checked), after=job.last, gate=True)
+        (out / ONNX).mkdir(exist_ok=True)
+        publish_files(Path(checked), out / ONNX)
+    return out / ONNX
 
 
 def _packed(args: argparse.Namespace) -> Path:

@@ -62,7 +62,18 @@ def _run(arguments: list[str]) -> int:
     module = importlib.import_module(f"nlpcompress.cli.{verb}")
     parser = argparse.ArgumentParser(prog=f"nlpcompress {verb}", description=VERBS[verb])
     module.add_arguments(parser)
-    return module.main(parser.parse_args(rest))
+    return module.main(_parsed(parser, rest))
+
+
+def _parsed(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Namespace:
+    """With overrides behind options, too, where argparse takes no more words."""
+    found, rest = parser.parse_known_args(arguments)
+    late = [word for word in rest if "=" in word and not word.startswith("-")]
+    if len(late) < len(rest) or (late and "overrides" not in found):
+        parser.parse_args(arguments)  # which says what is wrong
+    if late:
+        found.overrides += late
+    return found
 
 
 def _top_parser() -> argparse.ArgumentParser:

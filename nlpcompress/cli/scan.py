@@ -11,7 +11,7 @@ from nlpcompress.recipe.scan import scan
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """`scan FOLDER [--keep SHARE …] [--samples N] [evaluate.metrics=[…]]`"""
+    """`scan FOLDER [evaluate.metrics=[…]] [--samples N] [--keep SHARE …]`"""
     parser.add_argument(
         "--keep",
         type=float,

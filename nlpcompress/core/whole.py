@@ -1,6 +1,7 @@
 """Files that are whole or not there, also after a kill or a power cut."""
 
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,9 @@ def whole_file(path: Path, *, alone: bool = True) -> Iterator[Path]:
     files that several processes may write at once; one that is killed then leaves its own behind.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{'' if alone else os.getpid()}tmp")
+    # Machines that share a folder may have processes of the same number.
+    unique = "" if alone else f"{os.getpid()}-{secrets.token_hex(4)}."
+    temporary = path.with_name(f".{path.name}.{unique}tmp")
     try:
         yield temporary
         flush(temporary)

@@ -62,7 +62,7 @@ def check_tools(export: ExportConfig) -> None:
 
 def export_part(job: Job, after: int) -> Part:
     """Where the export of the model after `after` stages lies."""
-    export = job.recipe.to_json()["export"]
+    export = job.maker.to_json()["export"]
     return job.workspace.part({**job.description(after), "export": export})
 
 

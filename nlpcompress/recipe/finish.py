@@ -12,6 +12,7 @@ from nlpcompress.bench import (
     effective_bits,
     energy_estimate,
     measure,
+    read_report,
     write_report,
 )
 from nlpcompress.bench.bits import quantized_numbers
@@ -21,6 +22,7 @@ from nlpcompress.bench.layer_bytes import by_parts, layer_bytes
 from nlpcompress.bench.ledger import size_ledger
 from nlpcompress.bench.rows import ALL, Bits
 from nlpcompress.core.whole import write_whole
+from nlpcompress.errors import FormatError
 from nlpcompress.evaluation.metrics import greater_is_better
 from nlpcompress.export.bits import code_bytes
 from nlpcompress.io.card import folder_card
@@ -30,7 +32,7 @@ from nlpcompress.recipe.batches import bench_batches
 from nlpcompress.recipe.exporting import CODES, FLOAT, ONNX, export_part, run_export
 from nlpcompress.recipe.job import Job
 from nlpcompress.recipe.measuring import latencies, quality
-from nlpcompress.recipe.publish import publish_files, publish_model
+from nlpcompress.recipe.publish import ENTRY, publish_files, publish_model
 from nlpcompress.recipe.result import has_teacher, result_rows
 from nlpcompress.recipe.text import to_yaml
 from nlpcompress.recipe.workspace import RESOLVED, Part, digest
@@ -43,7 +45,13 @@ def recipe_hash(job: Job) -> str:
 
 def finished(job: Job) -> bool:
     """Whether this very recipe is what the result folder holds, report and all."""
-    return _part(job).record is not None and (job.workspace.out / "report.json").is_file()
+    record, out = _part(job).record, job.workspace.out
+    if record is None or not (out / ENTRY).is_file():
+        return False
+    try:
+        return read_report(out).recipe_hash == record["recipe_hash"]
+    except FormatError:
+        return False
 
 
 def _part(job: Job) -> Part:

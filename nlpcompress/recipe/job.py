@@ -29,11 +29,16 @@ SCORES = "scores"
 
 @dataclass(frozen=True)
 class Job:
-    """A recipe at work. "After k stages" counts from 0, the model the recipe starts from."""
+    """A recipe at work. "After k stages" counts from 0, the model the recipe starts from.
+
+    `made_by` is the recipe that made what lies in the workspace, where `recipe` measures it in
+    another way.
+    """
 
     recipe: Recipe
     workspace: Workspace
     state: PartialState
+    made_by: Recipe | None = None
 
     def processor(self, after: int) -> Any:
         """Tokenizer or image processor of the model after `after` stages, which must be done.
@@ -73,6 +78,11 @@ class Job:
         return load_processor(str(kept), task=self.recipe.model.task)
 
     @property
+    def maker(self) -> Recipe:
+        """The recipe that parts are named by."""
+        return self.made_by or self.recipe
+
+    @property
     def last(self) -> int:
         """The number of stages."""
         return len(self.recipe.stages)
@@ -84,7 +94,7 @@ class Job:
 
     def description(self, after: int) -> dict[str, Any]:
         """All that the model after `after` stages depends on."""
-        recipe = self.recipe.to_json()
+        recipe = self.maker.to_json()
         packed = {"storage": recipe["storage"]} if self.is_packed(after) else {}
         turned = {"save_as": recipe["save_as"]} if self.is_albert(after) else {}
         return {
@@ -108,7 +118,7 @@ class Job:
 
     @cached_property
     def _files(self) -> dict[str, str]:
-        return file_hashes(self.recipe)
+        return file_hashes(self.maker)
 
     def part(self, after: int) -> Part:
         """Where the model after `after` stages lies."""

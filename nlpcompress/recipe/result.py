@@ -16,7 +16,10 @@ TEACHER, COMPRESSED = "teacher", "compressed"
 
 
 def open_result(folder: str | Path, overrides: Sequence[str] = ()) -> Job:
-    """The job whose result lies in `folder`. Raises `FormatError` when it is no finished result."""
+    """The job whose result lies in `folder`, to be measured with `overrides`.
+
+    Raises `FormatError` when it is no finished result.
+    """
     folder = Path(folder)
     check_finished(folder)
     if not (folder / RESOLVED).is_file():
@@ -24,7 +27,8 @@ def open_result(folder: str | Path, overrides: Sequence[str] = ()) -> Job:
             f"{folder} is no finished result (there is no {RESOLVED}); `nlpcompress run` makes "
             "one, and goes on with one that was stopped"
         )
-    return Job(load_recipe(folder, overrides), Workspace(folder), join())
+    recipe = load_recipe(folder, overrides)
+    return Job(recipe, Workspace(folder), join(), made_by=load_recipe(folder))
 
 
 def result_rows(job: Job) -> list[Artefact]:
@@ -40,7 +44,7 @@ def teacher_rows(job: Job) -> list[Artefact]:
     after = job.teacher_after
     if after is None:
         return []
-    onnx = export_part(job, after).folder / ONNX if job.recipe.export.onnx else None
+    onnx = export_part(job, after).folder / ONNX if job.maker.export.onnx else None
     runtimes = job.recipe.export.runtimes
     return list(artefacts(TEACHER, job.model_folder(after), onnx, after, runtimes))
 

@@ -1,16 +1,19 @@
 """The models and the processor that a recipe names; errors hold their path in the recipe."""
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+import torch
 import transformers
 from safetensors import SafetensorError
 from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
 from transformers.utils import CONFIG_NAME, IMAGE_PROCESSOR_NAME
 
+from nlpcompress.core.positions import positions
 from nlpcompress.data.augmentation.config import AugmentConfig
 from nlpcompress.data.augmentation.word_model import WordModel
 from nlpcompress.data.config import DataConfig
@@ -107,15 +110,24 @@ def check_lengths(recipe: Recipe) -> None:
     model = recipe.model
     if task_named(model.task).inputs != "text":
         return
-    positions = getattr(_config(model), "max_position_embeddings", None)
+    most = positions(_without_weights(_config(model)))
     lengths = {"data.max_length": recipe.data.max_length}
     lengths["bench.sequence_lengths"] = max(recipe.bench.sequence_lengths)
     for path, length in lengths.items():
-        if positions is not None and length > positions:
+        if most is not None and length > most:
             raise ConfigError(
-                f"{path}: {length} tokens, but '{model.id}' has positions for {positions}; "
-                f"write at most {positions}"
+                f"{path}: {length} tokens, but '{model.id}' has positions for {most}; "
+                f"write at most {most}"
             )
+
+
+def _without_weights(config: PretrainedConfig) -> nn.Module:
+    """The stock model of a config, with shapes alone."""
+    plain = copy.deepcopy(config)
+    if hasattr(plain, "quantization_config"):
+        del plain.quantization_config
+    with torch.device("meta"):
+        return transformers.AutoModel.from_config(plain)
 
 
 def _config(model: ModelConfig) -> PretrainedConfig:

@@ -66,11 +66,12 @@ class Workspace:
         Raises `ConfigError` when it cannot be written or holds something that is not ours,
         `LaunchError` when another process holds it.
         """
-        self._check_ours()
+        self.claim()
         with self._lock():
             yield
 
-    def _check_ours(self) -> None:
+    def claim(self) -> None:
+        """Make the folder ours. Raises `ConfigError` as `opened` does."""
         try:
             (self.out / PARTS).parent.mkdir(parents=True, exist_ok=True)
             foreign = sorted(p.name for p in self.out.iterdir()) if not self._is_ours() else []

@@ -8,7 +8,13 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial
 
 from nlpcompress.errors import ConfigError
-from nlpcompress.search.one_by_one import OneByOne, holds, judged_trials
+from nlpcompress.search.one_by_one import (
+    OneByOne,
+    holds,
+    judged_trials,
+    running_trials,
+    unheld_trials,
+)
 
 
 def bisection(seed: int, trials: int) -> BaseSampler:
@@ -19,7 +25,10 @@ def bisection(seed: int, trials: int) -> BaseSampler:
 class BisectionSampler(OneByOne):
     """Tries both ends, then the middle between the nearest two values of which one holds.
 
-    Where both ends hold, or neither, there is no border: the middle of the widest gap follows.
+    Where both ends hold, or neither, there is no border: the middle of the widest gap follows. A
+    trial that failed or was given up does not hold; what other workers have just now is not tried
+    again, but divides the gap.
+
     Raises `ConfigError` for a second knob, and for one without an order.
     """
 
@@ -37,22 +46,26 @@ class BisectionSampler(OneByOne):
         if not isinstance(param_distribution, (FloatDistribution, IntDistribution)):
             raise ConfigError(f"bisection is for a number between two, which {param_name} is not")
         low, high = param_distribution.low, param_distribution.high
-        tried = {
-            float(done.params[param_name]): holds(done)
-            for done in judged_trials(study)
-            if param_name in done.params
-        }
+        others = set(_values(running_trials(study), param_name))
+        tried = dict.fromkeys(_values(unheld_trials(study), param_name), False)
+        for done in judged_trials(study):
+            tried |= dict.fromkeys(_values([done], param_name), holds(done))
         for end in (low, high):
-            if end not in tried:
+            if end not in tried.keys() | others:
                 return end
-        return _on_grid(_middle(tried), param_distribution)
+        return _on_grid(_middle(tried, others | {low, high}), param_distribution)
 
 
-def _middle(tried: dict[float, bool]) -> float:
-    values = sorted(tried)
-    pairs = list(pairwise(values))
-    borders = [pair for pair in pairs if tried[pair[0]] != tried[pair[1]]]
-    below, above = max(borders or pairs, key=lambda pair: pair[1] - pair[0])
+def _values(trials: list[FrozenTrial], knob: str) -> list[float]:
+    return [float(trial.params[knob]) for trial in trials if knob in trial.params]
+
+
+def _middle(tried: dict[float, bool], others: set[float]) -> float:
+    """Of the widest gap at the border, or of all; values of `others` divide gaps."""
+    borders = [(a, b) for a, b in pairwise(sorted(tried)) if tried[a] != tried[b]]
+    gaps = list(pairwise(sorted(tried.keys() | others)))
+    near = [(a, b) for a, b in gaps if any(low <= a and b <= high for low, high in borders)]
+    below, above = max(near or gaps, key=lambda gap: gap[1] - gap[0])
     return (below + above) / 2
 
 

@@ -7,6 +7,9 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
+ERROR = "error"
+"""What a failed trial has, which its worker outlived: the text of the error."""
+
 
 class OneByOne(BaseSampler):
     """Nothing is chosen for several knobs at once: a subclass has `sample_independent` alone."""
@@ -27,6 +30,17 @@ class OneByOne(BaseSampler):
 def judged_trials(study: Study) -> list[FrozenTrial]:
     """Those that came to a value."""
     return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+
+
+def unheld_trials(study: Study) -> list[FrozenTrial]:
+    """Those that came to none: given up early, or failed by themselves and not by a dead worker."""
+    ended = study.get_trials(deepcopy=False, states=(TrialState.PRUNED, TrialState.FAIL))
+    return [t for t in ended if t.state == TrialState.PRUNED or ERROR in t.user_attrs]
+
+
+def running_trials(study: Study) -> list[FrozenTrial]:
+    """Those that other workers judge just now."""
+    return study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
 
 
 def holds(trial: FrozenTrial) -> bool:

@@ -26,7 +26,7 @@ from optuna.trial import FrozenTrial
 
 from nlpcompress.search.one_by_one import OneByOne, holds, judged_trials
 
-PIECES = 8
+PIECES = 16
 STEP = 0.5
 """How far log-probabilities move for a reward of one standard deviation."""
 MEMORY = 0.8
@@ -53,7 +53,7 @@ class PolicyGradientSampler(OneByOne):
     ) -> Any:
         """A value of the knob."""
         done = judged_trials(study)
-        knob = _Pieces(param_distribution)
+        knob = _pieces(param_distribution)
         chosen = [knob.of(t.params[param_name]) if param_name in t.params else None for t in done]
         policy = learned(chosen, advantages(rewards(done, study.direction)), knob.count)
         return knob.value(int(self._random.choice(knob.count, p=policy)), self._random)
@@ -99,47 +99,57 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return weights
 
 
-class _Pieces:
-    """A knob as a list of choices, a range as parts of like size."""
+def _pieces(knob: BaseDistribution) -> "_Values | _Parts":
+    if isinstance(knob, CategoricalDistribution):
+        return _Values([[choice] for choice in knob.choices])
+    assert isinstance(knob, (IntDistribution, FloatDistribution)), f"a knob of another kind: {knob}"
+    return _Parts(knob) if knob.step is None else _Values(_neighbours(knob))
 
-    def __init__(self, knob: Any) -> None:
-        self.knob = knob
-        if isinstance(knob, CategoricalDistribution):
-            self.count = len(knob.choices)
-        elif knob.step:
-            self.count = min(PIECES, round((knob.high - knob.low) / knob.step) + 1)
-        else:
-            self.count = PIECES
+
+def _neighbours(knob: IntDistribution | FloatDistribution) -> list[list[Any]]:
+    """The numbers of a grid in `PIECES` groups at most, evenly along the knob's own scale."""
+    steps = round((knob.high - knob.low) / (knob.step or 1))
+    values = [knob.low + n * (knob.step or 1) for n in range(steps + 1)]
+    count, scale = min(PIECES, len(values)), np.log(values) if knob.log else np.array(values)
+    shares = (scale - scale[0]) / ((scale[-1] - scale[0]) or 1.0)
+    groups = np.minimum((shares * count).astype(int), count - 1)
+    return [[values[i] for i in np.flatnonzero(groups == g)] for g in np.unique(groups)]
+
+
+class _Values:
+    """A piece is a group of values: a choice alone, or numbers that are neighbours."""
+
+    def __init__(self, groups: list[list[Any]]) -> None:
+        self.groups, self.count = groups, len(groups)
+        self._piece = {value: n for n, group in enumerate(groups) for value in group}
 
     def of(self, value: Any) -> int:
         """The piece that has the value."""
-        if isinstance(self.knob, CategoricalDistribution):
-            return self.knob.choices.index(value)
-        share = (self._scaled(value) - self._low) / (self._high - self._low)
-        return min(int(share * self.count), self.count - 1)
+        return self._piece[value]
 
     def value(self, piece: int, random: np.random.Generator) -> Any:
         """One of the piece's values, evenly."""
-        if isinstance(self.knob, CategoricalDistribution):
-            return self.knob.choices[piece]
+        return self.groups[piece][random.integers(len(self.groups[piece]))]
+
+
+class _Parts:
+    """A piece is a part of a range, all of one length along the knob's own scale."""
+
+    count = PIECES
+
+    def __init__(self, knob: FloatDistribution) -> None:
+        self.knob, ends = knob, np.array([knob.low, knob.high])
+        self._low, self._high = np.log(ends) if knob.log else ends
+
+    def of(self, value: float) -> int:
+        """The piece that has the value."""
+        place = np.log(value) if self.knob.log else value
+        share = (place - self._low) / (self._high - self._low)
+        return min(max(int(share * self.count), 0), self.count - 1)
+
+    def value(self, piece: int, random: np.random.Generator) -> float:
+        """One of the piece's values, evenly."""
         share = (piece + random.random()) / self.count
-        return self._rounded(self._low + share * (self._high - self._low))
-
-    @property
-    def _low(self) -> float:
-        return self._scaled(self.knob.low)
-
-    @property
-    def _high(self) -> float:
-        return self._scaled(self.knob.high)
-
-    def _scaled(self, value: float) -> float:
-        return float(np.log(value)) if self.knob.log else value
-
-    def _rounded(self, scaled: float) -> float:
-        knob = self.knob
-        value = float(np.exp(scaled)) if knob.log else scaled
-        if isinstance(knob, (IntDistribution, FloatDistribution)) and knob.step:
-            value = knob.low + round((value - knob.low) / knob.step) * knob.step
-        value = float(min(max(value, knob.low), knob.high))
-        return round(value) if isinstance(knob, IntDistribution) else value
+        place = self._low + share * (self._high - self._low)
+        value = float(np.exp(place) if self.knob.log else place)
+        return min(max(value, self.knob.low), self.knob.high)

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import socket
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,11 +17,14 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nlpcompress.errors import NlpCompressError
 from nlpcompress.search.judged import Judged
-from nlpcompress.search.one_by_one import judged_trials
+from nlpcompress.search.one_by_one import ERROR, judged_trials
 from nlpcompress.search.searchers import make_searcher
 from nlpcompress.search.space import Point, Space, suggest
 
-POINT, COSTS, ERROR, SAME_AS, WORKER = "point", "costs", "error", "same_as", "worker"
+POINT, COSTS, SAME_AS, WORKER = "point", "costs", "same_as", "worker"
+NUMBER = "goes_on_with"
+PATIENCE = 1.0
+"""Seconds between two looks at whether others are through."""
 
 
 class How(NamedTuple):
@@ -61,31 +65,46 @@ def open_study(
 
 
 def run_trials(study: optuna.Study, space: Space, judge: Judge, *, how: How, lock: Path) -> None:
-    """Ask, judge and tell until there are as many trials as wanted.
+    """Ask, judge and tell until as many trials as wanted are through, those of others, too.
 
     A point that was judged before is not judged again. A trial that raises an error of ours has
-    failed and counts; one whose worker died on this machine does not.
+    failed and counts. One whose worker died on this machine does not: its point is asked for
+    again, under its number, and goes on from what it has done. Workers of other machines are not
+    waited for, as nothing tells whether they live.
     """
     while True:
         with held(lock):
             _give_up_the_dead(study)
-            number = len(study.get_trials(deepcopy=False))
-            if len(counted(study)) >= how.trials:
-                return
-            study.sampler = make_searcher(how.searcher, seed=how.seed + number, trials=how.trials)
-            trial = study.ask()
-            trial.set_user_attr(WORKER, _me())
-            point = suggest(space, trial)
-            trial.set_user_attr(POINT, point)
-        _judge_one(study, trial, point, judge)
+            found = _next(study, space, how)
+            others = _at_work_here(study)
+        if found is not None:
+            _judge_one(study, *found, judge)
+        elif others:
+            time.sleep(PATIENCE)
+        else:
+            return
+
+
+def _next(study: optuna.Study, space: Space, how: How) -> tuple[optuna.Trial, Point] | None:
+    """A new trial and its point; None when there are as many as wanted."""
+    number = len(counted(study))
+    if number >= how.trials:
+        return None
+    study.sampler = make_searcher(how.searcher, seed=how.seed + number, trials=how.trials)
+    trial = study.ask()
+    trial.set_user_attr(WORKER, _me())
+    point = suggest(space, trial)
+    trial.set_user_attr(POINT, point)
+    return trial, point
 
 
 def counted(study: optuna.Study) -> list[FrozenTrial]:
-    """All trials but those whose worker died."""
+    """All trials but those whose worker died, and their points that wait to be asked for again."""
     return [
         trial
         for trial in study.get_trials(deepcopy=False)
-        if trial.state != TrialState.FAIL or ERROR in trial.user_attrs
+        if trial.state != TrialState.WAITING
+        and (trial.state != TrialState.FAIL or ERROR in trial.user_attrs)
     ]
 
 
@@ -102,10 +121,23 @@ def importances(study: optuna.Study) -> dict[str, float]:
 
 
 def _give_up_the_dead(study: optuna.Study) -> None:
-    """Trials of workers of this machine that are no more have failed."""
+    """Trials of workers of this machine that are no more have failed; their points wait."""
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         if not _is_alive(trial.user_attrs.get(WORKER)):
             study.tell(trial.number, state=TrialState.FAIL)
+            if POINT in trial.user_attrs:
+                study.enqueue_trial(trial.params, user_attrs={NUMBER: number_of(trial)})
+
+
+def number_of(trial: optuna.Trial | FrozenTrial) -> int:
+    """Its own, or that of the trial whose worker died and that it goes on with."""
+    return int(trial.user_attrs.get(NUMBER, trial.number))
+
+
+def _at_work_here(study: optuna.Study) -> bool:
+    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    workers = (trial.user_attrs.get(WORKER) for trial in running)
+    return any(worker and worker["host"] == socket.gethostname() for worker in workers)
 
 
 def _judge_one(study: optuna.Study, trial: optuna.Trial, point: Point, judge: Judge) -> None:
@@ -115,7 +147,7 @@ def _judge_one(study: optuna.Study, trial: optuna.Trial, point: Point, judge: Ju
 
     before = _judged_before(study, point)
     try:
-        found = _again(trial, before) if before else judge(trial.number, point, goes_on)
+        found = _again(trial, before) if before else judge(number_of(trial), point, goes_on)
     except NlpCompressError as error:
         trial.set_user_attr(ERROR, str(error))
         study.tell(trial, state=TrialState.FAIL)
@@ -162,8 +194,9 @@ def held(lock: Path) -> Iterator[None]:
 
 
 def _journal(path: Path) -> JournalStorage:
+    """By its whole path: of a relative one Optuna never finds out that its lock's owner died."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    return JournalStorage(JournalFileBackend(str(path)))
+    return JournalStorage(JournalFileBackend(str(path.resolve())))
 
 
 def _me() -> dict[str, Any]:

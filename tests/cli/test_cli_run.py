@@ -22,6 +22,7 @@ from nlpcompress.export import count_integer_products
 from nlpcompress.io.load import load_model_folder
 from nlpcompress.methods.table import make_method
 from nlpcompress.models.examples import example_inputs
+from nlpcompress.recipe import exporting
 from nlpcompress.recipe.result import open_result
 from nlpcompress.recipe.scan import scan
 from nlpcompress.recipe.shipped import CHECKOUT, shipped_recipes
@@ -150,6 +151,20 @@ def test_a_finished_run_is_skipped_and_a_changed_one_is_not(result, capsys):
     assert yaml.safe_load((result / "recipe.yaml").read_text())["seed"] == 1
 
 
+def test_a_result_that_another_recipe_replaced_is_made_again(result):
+    weights = (result / "model.safetensors").read_bytes()
+    assert main(["run", "smoke/logits", f"out={result}", "seed=1"]) == 0
+    assert (result / "model.safetensors").read_bytes() != weights
+    assert main(["run", "smoke/logits", f"out={result}"]) == 0
+    assert (result / "model.safetensors").read_bytes() == weights
+    assert yaml.safe_load((result / "recipe.yaml").read_text())["seed"] == 0
+
+
+def test_every_model_is_measured_on_other_data(result, capsys):
+    assert main(["evaluate", str(result), "data.test_samples=32"]) == 0
+    assert list(json.loads(capsys.readouterr().out)) == ROWS
+
+
 def test_stages_that_did_not_change_are_not_run_again(result):
     def models():
         return {path: path.stat().st_mtime_ns for path in result.glob(".stages/*/model/*.json")}
@@ -223,6 +238,19 @@ def test_export_again(result, capsys):
     assert main(["export", str(result), "--quantize", "none"]) == 0
     assert {p.name for p in (result / "onnx").iterdir()} >= {"model.onnx", "parity.json"}
     assert not (result / "onnx" / "model_int8.onnx").exists()
+
+
+def test_an_export_that_is_refused_leaves_what_was_there(result, monkeypatch, capsys):
+    (result / "onnx" / "model_int8.onnx").write_bytes(b"as it was")
+    before = {path.name: path.read_bytes() for path in (result / "onnx").iterdir()}
+    monkeypatch.setattr(exporting, "FLOAT_TOLERANCE", -1.0)
+    command = ["export", str(result), "--quantize", "dynamic-int8", "export.fuse=false"]
+    assert main(command) == 2
+    assert "model.onnx" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in (result / "onnx").iterdir()} == before
+    monkeypatch.undo()
+    assert main(command) == 0
+    assert (result / "onnx" / "model_int8.onnx").read_bytes() != b"as it was"
 
 
 def test_every_runtime_has_its_rows(result, capsys):

@@ -9,6 +9,7 @@ from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from nlpcompress.core.modes import eval_mode
+from nlpcompress.core.positions import positions
 from nlpcompress.errors import DataError
 
 # Models whose embeddings are rounded up to a round number of rows have this many more at most.
@@ -41,8 +42,8 @@ class WordModel:
 
     def longest(self, max_length: int) -> int:
         """Tokens the model takes at once, at most `max_length`."""
-        limits = (max_length, self.tokenizer.model_max_length, _positions(self.masked_lm))
-        return int(min(limits))
+        limits = (max_length, self.tokenizer.model_max_length, positions(self.masked_lm))
+        return int(min(limit for limit in limits if limit is not None))
 
 
 def _check_tokenizer(tokenizer: object) -> None:
@@ -93,15 +94,3 @@ def _check_vectors(words: Sequence[str], vectors: np.ndarray) -> None:
 
 def device_of(model: nn.Module) -> torch.device:
     return next(model.parameters()).device
-
-
-def _positions(model: PreTrainedModel) -> int:
-    """Learnt positions, less those that RoBERTa's kind never uses, as it counts from its padding's
-    number on.
-    """
-    for name, module in model.named_modules():
-        if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
-            return module.num_embeddings - (
-                0 if module.padding_idx is None else module.padding_idx + 1
-            )
-    return int(getattr(model.config, "max_position_embeddings", None) or 10**9)

@@ -9,9 +9,11 @@ from nlpcompress.core.config import Config
 from nlpcompress.core.nearest import nearest
 from nlpcompress.errors import ConfigError
 from nlpcompress.search.searchers import SEARCHERS
-from nlpcompress.search.space import Scalar, Space, check_space
+from nlpcompress.search.space import Scalar, Space, check_space, paths_of
 
 METRIC = "metric"
+JUDGES = ("data.validation", "data.files.test", "data.test_samples", "evaluate.metrics")
+"""Paths that say what trials are judged by: no knob may change them."""
 OBJECTIVES = (METRIC, *Budget.model_fields)
 
 
@@ -26,7 +28,7 @@ class FidelityConfig(Config):
 
     path: str = Field(min_length=1, description="what makes a trial dearer and more telling")
     values: Annotated[tuple[Scalar, ...], Field(strict=False, min_length=2)] = Field(
-        description="its values in turn, the last one the recipe's; each is a training anew"
+        description="its values in turn, each a training anew; the last is that of the whole recipe"
     )
     pruner: Literal["halving", "median"] = Field(
         "halving",
@@ -81,6 +83,13 @@ class SearchConfig(Config):
             check_space(self.space)
         except ConfigError as error:
             raise ValueError(str(error)) from None
+        changed = [p for name, knob in self.space.items() for p in paths_of(name, knob)]
+        changed += [self.fidelity.path] if self.fidelity else []
+        if judges := sorted({p for p in changed if p.startswith(JUDGES)}):
+            raise ValueError(
+                f"{judges[0]} says what trials are judged by, the same for all of them; set it in "
+                "the recipe, not in the search"
+            )
         if self.grams_per_kwh is not None and self.watts is None:
             raise ValueError(
                 f"grams_per_kwh is {self.grams_per_kwh}, but without watts there is no energy to "

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 
+from nlpcompress import __version__
 from nlpcompress.bench import Report, read_report
 from nlpcompress.core.budget import keeps
 from nlpcompress.errors import ConfigError
 from nlpcompress.evaluation.metrics import greater_is_better
+from nlpcompress.recipe.fingerprint import file_hashes
 from nlpcompress.recipe.launch import join
 from nlpcompress.recipe.load import parse_recipe
 from nlpcompress.recipe.schema import Recipe
@@ -26,7 +28,7 @@ from nlpcompress.recipe.search.trial import (
     start_values,
     trial_values,
 )
-from nlpcompress.recipe.workspace import PARTS, digest
+from nlpcompress.recipe.workspace import PARTS, Workspace, digest
 from nlpcompress.search.judged import Judged
 from nlpcompress.search.searchers import require_optuna
 from nlpcompress.search.space import Point, Scalar, first_point, settings
@@ -66,22 +68,25 @@ class SearchJob:
         """Whether more of the objective is better."""
         return self.config.objective == METRIC and self.greater_is_better
 
-    @property
+    @cached_property
     def name(self) -> str:
-        """Of the study: a recipe that says something else has another one."""
+        """Of the study: a recipe that says another thing or reads other files has another."""
         values = self.recipe.to_json()
         values["search"].pop("trials")
-        return f"{self.recipe.name}-{digest({**values, 'out': None})}"
+        told = {**values, "out": None, "files": file_hashes(self.recipe), "version": __version__}
+        return f"{self.recipe.name}-{digest(told)}"
 
     @cached_property
     def shared(self) -> int:
         """How many stages all trials begin with."""
         return shared_stages(self.recipe)
 
-    @property
+    @cached_property
     def start(self) -> Path | None:
         """The model that all trials start from; None where they share no stage."""
-        return self.folder / "start" if self.shared else None
+        if not self.shared:
+            return None
+        return self.folder / f"start-{digest(start_values(self.recipe, self.shared))}"
 
     @property
     def before(self) -> dict[str, float] | None:
@@ -119,6 +124,7 @@ def _search(recipe: Recipe, out: Path, run: Run) -> Report:
     job = SearchJob(recipe, out, run)
     config = job.config
     _check_first(recipe)
+    Workspace(out).claim()
     with held(job.folder / "whole.lock"):
         if job.start:
             run(parse_recipe(start_values(recipe, job.shared)), job.start)
@@ -146,8 +152,8 @@ def _search(recipe: Recipe, out: Path, run: Run) -> Report:
         if best is None:
             raise ConfigError(missed(record))
         logger.info("best of %d trials: %d, %s", len(record.trials), best.number, best.point)
-        whole = final_values(recipe, settings(config.space, best.point))
-        return run(parse_recipe(whole), out)
+        chosen = settings(config.space, best.point) | _rungs(config)[-1]
+        return run(parse_recipe(final_values(recipe, chosen)), out)
 
 
 def _check_first(recipe: Recipe) -> None:
@@ -155,22 +161,27 @@ def _check_first(recipe: Recipe) -> None:
     search = recipe.search
     assert search is not None, "a recipe without a search"
     chosen = settings(search.space, first_point(search.space))
-    if search.fidelity:
-        chosen[search.fidelity.path] = search.fidelity.values[0]
-    parse_recipe(final_values(recipe, chosen), origin="the search's first point")
+    for rung in _rungs(search):
+        values = final_values(recipe, {**chosen, **rung})
+        parse_recipe(values, origin="the search's first point")
+
+
+def _rungs(search: SearchConfig) -> list[dict[str, Scalar]]:
+    """What is set beside a point, from the cheapest trial to the whole one; the best is made so."""
+    if search.fidelity is None:
+        return [{}]
+    return [{search.fidelity.path: value} for value in search.fidelity.values]
 
 
 def _judge(job: SearchJob, number: int, point: Point, goes_on: GoesOn) -> Judged | None:
     """Run the trial, cheaper ones first where there is a fidelity; weights do not stay."""
     config, folder = job.config, job.folder / job.name / f"{number:04d}"
-    chosen, fidelity = settings(config.space, point), config.fidelity
+    chosen, fidelity, rungs = settings(config.space, point), config.fidelity, _rungs(config)
     logger.info("trial %d: %s", number, json.dumps(point))
-    values = fidelity.values if fidelity else (None,)
-    for rung, value in enumerate(values):
-        extra = {fidelity.path: value} if fidelity else {}
+    for rung, extra in enumerate(rungs):
         found = _costs(job, f"{job.recipe.name}-{number}", folder / str(rung), {**chosen, **extra})
         goal = found[config.objective]
-        if fidelity and rung < len(values) - 1 and not goes_on(goal, fidelity.factor**rung):
+        if fidelity and rung < len(rungs) - 1 and not goes_on(goal, fidelity.factor**rung):
             return None
     bounds, margins = config.budget.bounds, config.budget.margins(found)
     misses = {n: 0.0 if keeps(m) else -m / (bounds[n] or 1.0) for n, m in margins.items()}

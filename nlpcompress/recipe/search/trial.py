@@ -41,6 +41,7 @@ def _first(path: str) -> int:
 def start_values(recipe: Recipe, count: int) -> dict[str, Any]:
     """The recipe of the first `count` stages, judged as trials are."""
     values = _plain(recipe)
+    values["data"]["validation"] = True
     values["stages"] = values["stages"][:count]
     values["export"] = {}
     return values | {"name": f"{recipe.name}-start"}
@@ -55,6 +56,7 @@ def trial_values(
     nowhere.
     """
     values = set_all(_plain(recipe), settings)
+    values["data"]["validation"] = True
     values["stages"] = [s for s in values["stages"][shared:] if s["method"] is not None]
     if start is not None:
         values["model"] = {"id": str(start), "task": recipe.model.task}
@@ -66,7 +68,6 @@ def final_values(recipe: Recipe, settings: Mapping[str, Scalar]) -> dict[str, An
     """The recipe with these settings, whole, judged on the test set."""
     values = set_all(_plain(recipe), settings)
     values["stages"] = [stage for stage in values["stages"] if stage["method"] is not None]
-    values["data"]["validation"] = recipe.data.validation
     return values
 
 
@@ -82,9 +83,7 @@ def set_all(values: dict[str, Any], settings: Mapping[str, Scalar]) -> dict[str,
 
 
 def _plain(recipe: Recipe) -> dict[str, Any]:
-    values = recipe.to_json()
-    values["data"]["validation"] = True
-    return {key: value for key, value in values.items() if key not in ("search", "out")}
+    return {key: value for key, value in recipe.to_json().items() if key not in ("search", "out")}
 
 
 def judged(recipe: Recipe, report: Report, before: Mapping[str, float] | None) -> dict[str, float]:

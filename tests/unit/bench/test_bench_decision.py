@@ -72,7 +72,7 @@ def test_the_command_answers_and_exits_by_the_answer(tmp_path, capsys):
     assert main([*command, "latency_ms=16", "size_bytes=200"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if not line.startswith(" ")] == [
-        "teacher: no",
+        "teacher: no (the model before)",
         "small: no",
         "small-int8: yes",
     ]
@@ -82,5 +82,13 @@ def test_the_command_answers_and_exits_by_the_answer(tmp_path, capsys):
     ]
     assert main([*command, "latency_ms=15"]) == 1
     assert "  latency_ms 16 of 15, 1 over" in capsys.readouterr().out
+    assert main([*command, "metric_drop=0.001"]) == 1, "the teacher alone loses nothing"
+    assert capsys.readouterr().out.startswith("teacher: yes (the model before)")
     assert main([*command, "latncy_ms=15"]) == 2
     assert "did you mean 'latency_ms'" in capsys.readouterr().err
+
+
+def test_a_result_without_a_model_before_answers_for_itself(tmp_path):
+    whole = Report(rows=(row("compressed", 0.9, 10.0), row("compressed-int8", 0.9, 5.0)))
+    write_report(whole, tmp_path)
+    assert main(["check", str(tmp_path), "--budget", "latency_ms=80"]) == 0

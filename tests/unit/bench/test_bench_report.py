@@ -4,7 +4,7 @@ import pytest
 from scipy import stats
 
 from nlpcompress.bench import Report, Row, Timing, read_report, write_report
-from nlpcompress.bench.interval import half_width
+from nlpcompress.bench.interval import interval
 from nlpcompress.errors import FormatError
 
 
@@ -53,7 +53,7 @@ def test_the_markdown_holds_the_numbers_their_ratios_and_what_was_not_measured(t
     ) in lines
     cells = next(line for line in lines if line.startswith("| <compressed>")).split(" | ")
     assert cells[1:] == [
-        "0.8625 ± 0.0151",
+        "0.8625 (0.8467 to 0.8769)",
         "not measured",
         "not measured",
         "18.30",
@@ -137,17 +137,17 @@ def test_pictures_take_the_ink_of_the_page(tmp_path):
 
 def test_the_interval_of_an_accuracy_stands_beside_it(tmp_path):
     text = (write_report(report(), tmp_path).parent / "report.md").read_text()
-    assert "| 0.8675 ± 0.0148 |" in text and "half of the 95 % interval" in text
+    assert "| 0.8675 (0.8520 to 0.8816) |" in text and "the 95 % interval" in text
     assert json.loads((tmp_path / "report.json").read_text())["verdict"].startswith("<compressed>")
     unsure = report().model_copy(update={"samples": None})
     write_report(unsure, tmp_path)
-    assert "±" not in (tmp_path / "report.md").read_text()
+    assert "95 % interval" not in (tmp_path / "report.md").read_text()
 
 
 @pytest.mark.parametrize(("right", "rows"), [(0, 10), (10, 10), (45, 50), (1743, 2009)])
 def test_intervals_are_wilsons(right, rows):
     found = proportion_interval(right, rows)
-    assert half_width(right / rows, rows) == pytest.approx((found.high - found.low) / 2, abs=1e-6)
+    assert interval(right / rows, rows) == pytest.approx((found.low, found.high), abs=1e-6)
 
 
 def proportion_interval(right, rows):

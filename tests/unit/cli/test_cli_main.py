@@ -56,6 +56,14 @@ def test_a_misspelt_verb_is_told(capsys):
     assert "no verb 'vaildate'; did you mean 'validate'?" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("words", [["stray"], ["--knd", "heads"], ["out=there"]])
+def test_words_that_a_verb_does_not_take_are_told(words, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["axes", "smoke/logits", "--kind", "heads", *words])
+    assert ended.value.code == 2
+    assert f"unrecognized arguments: {' '.join(words)}" in capsys.readouterr().err
+
+
 def test_our_errors_are_one_message_and_status_2(tmp_path, capsys):
     (tmp_path / "r.yaml").write_text("version: 1\nname: [\n")
     assert main(["validate", str(tmp_path / "r.yaml")]) == 2

@@ -55,6 +55,15 @@ def test_processes_that_write_at_once_do_not_share_a_name(tmp_path):
     assert (tmp_path / "a.txt").read_text() == "mine"
 
 
+def test_nor_do_processes_of_the_same_number_on_two_machines(tmp_path):
+    path = tmp_path / "a.txt"
+    with whole_file(path, alone=False) as mine, whole_file(path, alone=False) as theirs:
+        assert mine != theirs
+        mine.write_text("mine")
+        theirs.write_text("theirs")
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
 def test_a_tree_with_a_dangling_link_can_be_flushed(tmp_path):
     write_whole(tmp_path / "in" / "a.txt", "a")
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")

@@ -14,7 +14,7 @@ from nlpcompress.recipe import run_recipe
 from nlpcompress.recipe.load import load_recipe, parse_recipe
 from nlpcompress.recipe.search.page import write_record
 from nlpcompress.recipe.search.record import SearchRecord, TrialRecord
-from nlpcompress.recipe.search.run import missed, run_search
+from nlpcompress.recipe.search.run import SearchJob, missed, run_search
 from nlpcompress.recipe.search.trial import final_values, judged, shared_stages, trial_values
 from tests import children
 
@@ -76,6 +76,23 @@ def test_a_path_that_leads_nowhere_is_told_before_any_work(tmp_path):
     far = recipe({"stages.9.config.keep": {"choices": [0.5]}})
     with pytest.raises(ConfigError, match="'9' is no item of this list"):
         run_search(far, tmp_path, lambda *_: pytest.fail("nothing may run"))
+
+
+def test_a_folder_that_no_run_made_is_left_alone(tmp_path):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(ConfigError, match=r"files that no run made \(thesis.tex\)"):
+        run_search(recipe(), tmp_path, lambda *_: pytest.fail("nothing may run"))
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_other_data_in_the_same_file_is_another_study(tmp_path):
+    values = recipe().to_json()
+    values["data"] = {"name": "csv", "files": {"train": str(tmp_path / "a.csv")}}
+    names = []
+    for text in ("text,label\nsnow,cold\n", "text,label\nsand,warm\n"):
+        (tmp_path / "a.csv").write_text(text)
+        names.append(SearchJob(parse_recipe(values), tmp_path, run_by_size).name)
+    assert names[0] != names[1]
 
 
 def test_without_the_model_before_there_is_no_drop():
@@ -160,11 +177,13 @@ def test_a_budget_that_nobody_meets_says_the_least_possible(tmp_path):
 
 
 def test_cheap_trials_come_first_where_there_is_a_fidelity(tmp_path):
-    seen = []
+    seen, made = [], []
 
     def run(recipe, folder):
         if recipe.stages[0].method == "head_importance":
             seen.append((recipe.name, recipe.stages[-1].train["max_steps"]))
+        if folder == tmp_path:
+            made.append(recipe.stages[-1].train["max_steps"])
         return run_by_size(recipe, folder)
 
     asked = recipe(
@@ -176,6 +195,7 @@ def test_cheap_trials_come_first_where_there_is_a_fidelity(tmp_path):
     )
     run_search(asked, tmp_path, run)
     whole = [name for name, steps in seen if steps == 4]
+    assert made == [4]
     assert [name for name, steps in seen if steps == 1] == [f"smoke-search-{n}" for n in range(4)]
     assert 1 <= len(whole) < 4
     states = [t["state"] for t in json.loads((tmp_path / "search.json").read_text())["trials"]]
@@ -234,6 +254,14 @@ def test_the_page_tells_what_is_best_and_what_it_took(tmp_path):
         ({"objective": "speed"}, "unknown objective 'speed'"),
         ({"space": {}}, "search.space"),
         ({"grams_per_kwh": 380.0}, "grams_per_kwh is 380.0, but without watts there is no energy"),
+        (
+            {"space": {"data.validation": {"choices": [True]}}},
+            "data.validation says what",
+        ),
+        (
+            {"space": {"data.files.test": {"choices": ["a"]}}},
+            "data.files.test says what",
+        ),
         ({"budget": {"paramters": 5}}, "search.budget.paramters.*did you mean 'parameters'"),
     ],
 )

@@ -153,6 +153,15 @@ def test_lengths_within_the_positions_pass():
     check_lengths(load_recipe(find_recipe("smoke/logits"), ["data.max_length=64"]))
 
 
+def test_a_model_that_counts_from_its_paddings_number_reads_less():
+    roberta = "{model_type: roberta, hidden_size: 32, num_hidden_layers: 1, pad_token_id: 1, "
+    roberta += "num_attention_heads: 4, intermediate_size: 48, max_position_embeddings: 18}"
+    values = [f"model.config={roberta}", "bench.sequence_lengths=[8]"]
+    check_lengths(load_recipe(find_recipe("smoke/logits"), [*values, "data.max_length=16"]))
+    with pytest.raises(ConfigError, match=r"17 tokens, but .* positions for 16;"):
+        check_lengths(load_recipe(find_recipe("smoke/logits"), [*values, "data.max_length=17"]))
+
+
 def test_what_a_random_picture_model_was_saved_as_has_no_processor_either(tmp_path):
     shape = {"model_type": "resnet", "embedding_size": 8, "hidden_sizes": [8], "depths": [1]}
     random = ModelConfig(id="random", task="image-classification", config=shape)

@@ -21,6 +21,7 @@ def _read(tmp_path, text):
             "line 3, column 1: not YAML: the key 'seed' is given twice",
         ),
         ("a:\n  x: 1\n  x: 2\n", "line 3, column 3: not YAML: the key 'x' is given twice"),
+        ("[a]: 1\n", "line 1, column 1: not YAML: found unhashable key"),
         ("a:\n\tb: 1\n", "line 2, column 1: not YAML: found character"),
         ("- a\n- b\n", "r.yaml: a recipe is a mapping (version:, name:, model:, …), got a list"),
         ("", "a recipe is a mapping (version:, name:, model:, …), got nothing"),

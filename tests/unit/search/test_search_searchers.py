@@ -2,10 +2,13 @@
 
 import sys
 
+import numpy as np
 import optuna
 import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from nlpcompress.errors import ConfigError, UnknownNameError
+from nlpcompress.search.policy_gradient import _pieces
 from nlpcompress.search.searchers import SEARCHERS, make_searcher
 
 BOUND, TRIALS = 0.62, 24
@@ -53,6 +56,48 @@ def test_bisection_closes_in_on_the_border():
     study, points = tried("bisection", trials=12, step=None, kinds=())
     assert [x for x, _ in points[:4]] == [0.0, 1.0, 0.5, 0.75]
     assert BOUND - 1e-3 < study.best_trial.params["x"] <= BOUND
+
+
+def test_bisection_leaves_an_end_that_fails():
+    study, points = optuna.create_study(direction="maximize"), []
+    for number in range(8):
+        study.sampler = make_searcher("bisection", seed=number, trials=8)
+        trial = study.ask()
+        x = trial.suggest_float("x", 0.0, 1.0)
+        points.append(x)
+        if x < 0.3:
+            trial.set_user_attr("error", "nothing is left")
+            study.tell(trial, state=optuna.trial.TrialState.FAIL)
+        else:
+            study.tell(trial, x)
+    assert points[:4] == [0.0, 1.0, 0.5, 0.25]
+    assert abs(points[-1] - 0.3) < 0.01
+
+
+def test_bisection_takes_another_point_than_a_worker_has():
+    study = optuna.create_study(sampler=make_searcher("bisection", seed=0, trials=8))
+    points = [study.ask().suggest_float("x", 0.0, 1.0) for _ in range(5)]
+    assert points == [0.0, 1.0, 0.5, 0.25, 0.75]
+
+
+@pytest.mark.parametrize(
+    "knob",
+    [
+        IntDistribution(0, 7),
+        IntDistribution(0, 2),
+        IntDistribution(0, 100),
+        IntDistribution(1, 16, log=True),
+        FloatDistribution(0.0, 1.0, step=0.1),
+        FloatDistribution(1e-5, 1e-3, log=True),
+        CategoricalDistribution(("a", None, 3)),
+    ],
+)
+def test_what_a_policy_draws_is_of_the_piece_it_chose(knob):
+    pieces, random = _pieces(knob), np.random.default_rng(0)
+    for piece in range(pieces.count):
+        drawn = [pieces.value(piece, random) for _ in range(50)]
+        assert {pieces.of(value) for value in drawn} == {piece}
+        assert all(knob._contains(knob.to_internal_repr(value)) for value in drawn)
 
 
 def test_bisection_is_for_one_number():

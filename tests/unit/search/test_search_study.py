@@ -16,6 +16,7 @@ from nlpcompress.search.space import Space
 from nlpcompress.search.study import How, counted, open_study, run_trials
 
 PROGRAM = Path(__file__).parent / "study_program.py"
+UNIT = TypeAdapter(Space).validate_python({"x": {"low": 0.0, "high": 1.0}})
 SPACE = TypeAdapter(Space).validate_python({"x": {"choices": [1, 2, 3]}})
 
 
@@ -54,6 +55,47 @@ def test_two_workers_do_not_do_more_together_than_one_would(tmp_path):
     shares = [one.communicate(timeout=100)[0].split("trial ")[1:] for one in workers]
     assert all(shares)
     assert sorted(int(number) for share in shares for number in share) == list(range(8))
+
+
+def test_the_point_of_a_killed_worker_goes_on_under_its_number(tmp_path):
+    doomed = worker(tmp_path, 3, 60)
+    assert doomed.stdout.readline() == "trial 0\n"
+    os.kill(doomed.pid, signal.SIGKILL)
+    doomed.wait()
+    asked = []
+
+    def judge(number, point, goes_on):
+        asked.append((number, point["x"]))
+        return Judged(point["x"], {}, {"x": point["x"]})
+
+    study = opened(tmp_path)
+    run_trials(study, UNIT, judge, how=How("random", 0, 3), lock=tmp_path / "lock")
+    assert [number for number, _ in asked] == [0, 2, 3]
+    alone = opened(tmp_path / "alone")
+    run_trials(alone, UNIT, judge, how=How("random", 0, 3), lock=tmp_path / "alone" / "lock")
+    assert [x for _, x in asked[3:]] == [x for _, x in asked[:3]], "the points of a quiet search"
+
+
+def test_who_is_through_waits_for_the_others(tmp_path):
+    slow = worker(tmp_path, 1, 3)
+    assert slow.stdout.readline() == "trial 0\n"
+    study = run(tmp_path, lambda *_: pytest.fail("the one trial is the other's"), trials=1)
+    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE]
+    slow.communicate()
+
+
+def test_the_lock_of_the_journal_leads_to_it_from_anywhere(tmp_path, monkeypatch):
+    """Optuna finds out by what its lock points to that the owner died."""
+    seen, link = [], os.symlink
+
+    def linked(target, place):
+        link(target, place)
+        seen.append(Path(place).exists())
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "symlink", linked)
+    opened(Path("below"))
+    assert seen and all(seen)
 
 
 def test_a_point_that_was_judged_is_not_judged_again(tmp_path):
