@@ -7,8 +7,8 @@ and a differentiable gradient of all weights of its own, until an eigenvalue cha
 1 % from one product to the next, or by less than 0.1 %, as it can stop far from where it goes; and
 a leaner one, with the block's gradient alone. Lanczos for all blocks at once, until an eigenvalue
 is known to 1 %. All start from the same random vectors, take turns over the rounds, and are held
-against eigenvalues of a far finer Lanczos run. Printed: seconds, products of one block and one
-vector over all runs, and errors.
+against eigenvalues of a far finer Lanczos run. Printed: seconds of the processor, so that other
+work on the machine counts little, products of one block and one vector over all runs, and errors.
 """
 
 import argparse
@@ -56,10 +56,10 @@ def main() -> None:
     for _ in range(arguments.rounds):
         for name, way in ways.items():
             counted = Counted([*lean, *whole])
-            begin = time.perf_counter()
+            begin = time.process_time()
             with counted:
                 found[name] = way()
-            seconds[name].append(time.perf_counter() - begin)
+            seconds[name].append(time.process_time() - begin)
             products[name] = counted.number
     blocks = f"{len(exact[0])} {arguments.blocks}"
     data = f"{arguments.runs} runs of {arguments.samples} × {arguments.length}, {blocks}"
