@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import fx, nn
+from torch._ops import OpOverload
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
 from torch.utils._pytree import tree_leaves
@@ -84,7 +85,9 @@ class Trace:
         if name in SUBGRAPHS:
             return self._enter(graph, node, values)
         call = Call(node, values, notes=self.notes, order=self._order)
-        rule = rule_for(name, getattr(node.target, "_overloadname", ""))
+        # Python's own operators come with sizes that depend on the data.
+        known = isinstance(node.target, OpOverload)
+        rule = rule_for(name, node.target._overloadname) if known else None
         result = rule(call) if rule else NotImplemented
         if result is NotImplemented:
             return self._unknown(call, str(node.target))
@@ -102,7 +105,8 @@ class Trace:
         return self._walk(inner, dict(zip(placeholders, given, strict=True)))
 
     def _unknown(self, call: Call, name: str) -> Result:
-        self.notes.unknown_ops[name] = self.notes.unknown_ops.get(name, 0) + 1
+        if call.tensors():
+            self.notes.unknown_ops[name] = self.notes.unknown_ops.get(name, 0) + 1
         return call.freeze_all(f"goes through an operation without a rule: {name}")
 
 

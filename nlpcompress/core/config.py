@@ -37,8 +37,9 @@ def problems(
     error: pydantic.ValidationError, model: type[pydantic.BaseModel], where: str = ""
 ) -> list[str]:
     """One line a problem: `path: what is wrong (value seen), what to do`."""
+    errors = error.errors(include_url=False)
     return [
-        f"{_path(where, e['loc'])}: {_explain(e, model)}" for e in error.errors(include_url=False)
+        f"{_path(where, e['loc'])}: {_explain(e, model)}" for e in errors if not _follows(e, errors)
     ]
 
 
@@ -52,6 +53,8 @@ def number_in_text(value: object) -> str | None:
     """How YAML wants the number that the text `value` spells (`'1e-3'`), None if it spells none."""
     if not isinstance(value, str):
         return None
+    if value.isdecimal():
+        return str(int(value))
     try:
         number = float(value)
     except ValueError:
@@ -60,9 +63,18 @@ def number_in_text(value: object) -> str | None:
     return f"{mantissa}{'' if '.' in mantissa else '.0'}e{exponent}" if mark else repr(number)
 
 
+def _follows(error: Any, errors: Iterable[Any]) -> bool:
+    """Whether a list is too short only because items of it are wrong."""
+    loc, depth = error["loc"], len(error["loc"])
+    return error["type"] == "too_short" and any(
+        len(other["loc"]) > depth and other["loc"][:depth] == loc for other in errors
+    )
+
+
 def _path(where: str, loc: tuple[int | str, ...]) -> str:
+    """Without the names that pydantic gives to the types of a union."""
     parts = [where] if where else []
-    parts += [str(p) for p in loc]
+    parts += [str(p) for p in loc if "[" not in str(p)]
     return ".".join(parts) or "config"
 
 
@@ -75,10 +87,10 @@ def _explain(error: Any, model: type[pydantic.BaseModel]) -> str:
         return "required, but not given"
     number = number_in_text(value)
     if number is not None:
-        return (
-            f"{value!r} is text, not a number; write {number} "
-            "(YAML 1.1 reads 1e-3 as text, 1.0e-3 as a number)"
-        )
+        why = " (YAML 1.1 reads 1e-3 as text, 1.0e-3 as a number)" if "e" in value.lower() else ""
+        return f"{value!r} is text, not a number; write {number}{why}"
+    if kind == "tuple_type":
+        return f"must be a list (value: {value!r})"
     return f"{_lower_first(error['msg'])} (value: {value!r})"
 
 

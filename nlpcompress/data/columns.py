@@ -37,10 +37,23 @@ def text_columns(source: Source, config: DataConfig) -> tuple[str, ...]:
     columns = config.text_columns or source.text_columns or _usual_texts(source.train.column_names)
     for column in columns:
         _require(source, column, "text_columns")
+    if len(set(columns)) < len(columns):
+        raise DataError(f"data.text_columns: '{columns[0]}' is given twice; give it once")
     for where, split in splits(source):
         for column in columns:
             _check_text(split, column, where)
     return columns
+
+
+def texts_and_label(source: Source, config: DataConfig) -> tuple[tuple[str, ...], str]:
+    """Names of the text columns and of the label's, which is none of them. Raises `DataError`."""
+    columns, label = text_columns(source, config), label_column(source, config)
+    if label in columns:
+        raise DataError(
+            f"data.text_columns: '{label}' is the label, which no text may tell; leave it out, or "
+            "set data.label_column to another"
+        )
+    return columns, label
 
 
 def image_column(source: Source) -> str:

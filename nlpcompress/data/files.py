@@ -44,7 +44,9 @@ def _read(form: str, path: Path) -> datasets.Dataset:
         builder = datasets.load_dataset_builder(format_name, data_files=str(path), **_options(form))
         builder.download_and_prepare()
         if builder.info.splits["train"].num_examples == 0:
-            raise DataError(f"{path} has no rows; at least one is needed")
+            raise DataError(
+                f"{path}, read as {form}, has no rows; at least one is needed, or another data.name"
+            )
         return builder.as_dataset(split="train")
     except (DatasetGenerationError, ValueError, OSError) as error:
         raise DataError(f"{path} cannot be read as {form}: {error.__cause__ or error}") from error

@@ -10,7 +10,13 @@ from transformers import BaseImageProcessor, PreTrainedTokenizerBase
 
 from nlpcompress.data.check import check_source
 from nlpcompress.data.collate import ImageCollate, TextCollate
-from nlpcompress.data.columns import image_column, label_column, splits, text_columns
+from nlpcompress.data.columns import (
+    image_column,
+    label_column,
+    splits,
+    text_columns,
+    texts_and_label,
+)
 from nlpcompress.data.config import DataConfig, MaskingConfig
 from nlpcompress.data.corpus import corpus_rows, count_tokens, with_tokens
 from nlpcompress.data.labels import class_names, class_numbers, real_numbers
@@ -99,7 +105,7 @@ def _texts(
     rewrite: Rewrite | None,
 ) -> TaskData:
     source = read_source(config)
-    columns, column = text_columns(source, config), label_column(source, config)
+    columns, column = texts_and_label(source, config)
     if task == "text-regression":
         labels, dtype = (column,), torch.float32
         numbers = [real_numbers(split[column][:], where=where) for where, split in splits(source)]

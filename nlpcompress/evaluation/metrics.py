@@ -34,6 +34,17 @@ LIBRARIES = Registry(
     "metric library", {"evaluate": "nlpcompress.evaluation.adapter:library_metric"}
 )
 
+_OF_CLASSES = ("accuracy", "balanced_accuracy", "f1", "f1_macro", "precision", "recall")
+_OF_CLASSES += ("matthews_correlation",)
+FITTING = {
+    "text-classification": _OF_CLASSES,
+    "image-classification": _OF_CLASSES,
+    "sentence-order": _OF_CLASSES,
+    "text-regression": ("pearson", "spearman", "mse", "mae"),
+    "masked-lm": ("masked_accuracy", "masked_loss", "perplexity"),
+}
+"""Metrics of the table that can judge a task; those of pretraining are its heads'."""
+
 DEFAULT_METRICS = {
     "text-classification": ("accuracy",),
     "image-classification": ("accuracy",),

@@ -20,7 +20,7 @@ except ImportError:
 
 # A module with one of these children is an attention; its output is heads × head size (three times
 # that where query, key and value are one projection).
-QUERIES = ("query", "q_lin", "q_proj", "q", "query_proj", "Wqkv", "qkv", "c_attn")
+QUERIES = ("query", "q_lin", "q_proj", "q", "query_proj", "Wqkv", "qkv", "c_attn", "in_proj")
 KEYS = ("key", "k_lin", "k_proj", "k", "key_proj")
 PROJECTIONS = (nn.Linear, Conv1D, FactoredLinear, QuantizedLinear)
 

@@ -1,7 +1,7 @@
 """Tiny models with random weights, and a tokenizer of whole words, for smoke runs."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import transformers
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
@@ -18,6 +18,7 @@ from nlpcompress.models.cells import register
 from nlpcompress.models.pretraining import PRETRAINING, order_label
 from nlpcompress.models.tasks import Task, task_named
 
+T = TypeVar("T")
 SPECIAL = {
     "pad_token": "[PAD]",
     "unk_token": "[UNK]",
@@ -46,13 +47,14 @@ def random_model(
 def from_config(config: PretrainedConfig, *, task: str, labels: Sequence[str]) -> PreTrainedModel:
     """A model of that config with the task's head and random weights, in eval mode.
 
-    Raises `ConfigError` for pretraining of a model without those heads.
+    Raises `ConfigError` for values that make no model, and for pretraining of one without those
+    heads.
     """
     entry = task_named(task)
     if task == PRETRAINING:
         order_label(config.model_type)
     _set_head(config, entry, labels)
-    return getattr(transformers, entry.auto_class).from_config(config).eval()
+    return _told(lambda: getattr(transformers, entry.auto_class).from_config(config)).eval()
 
 
 def random_config(config: Mapping[str, Any]) -> PretrainedConfig:
@@ -72,7 +74,16 @@ def random_config(config: Mapping[str, Any]) -> PretrainedConfig:
         raise ConfigError(
             "\n".join(f"model.config.{key}: unknown key{nearest(key, public)}" for key in wrong)
         )
-    return transformers.AutoConfig.for_model(kind, **values)
+    return _told(lambda: transformers.AutoConfig.for_model(kind, **values))
+
+
+def _told(make: Callable[[], T]) -> T:
+    """transformers has no one kind of error for values that make no model."""
+    try:
+        return make()
+    except Exception as error:
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise ConfigError(f"model.config: no such model can be made: {said}") from error
 
 
 def word_tokenizer(words: Sequence[str]) -> PreTrainedTokenizerFast:

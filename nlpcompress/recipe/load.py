@@ -33,6 +33,8 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
 
 def parse_recipe(values: Mapping[str, Any], *, origin: str = "recipe") -> Recipe:
     """Check and resolve plain values. Raises `ConfigError` with every problem at once."""
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{origin}: a recipe is a mapping, got {values!r}")
     recipe, shape = _structure(values)
     faults = shape + meaning_problems(values)
     if faults:

@@ -158,24 +158,27 @@ def suggest(space: Space, trial: Trial) -> Point:
     return point
 
 
-def first_point(space: Space) -> Point:
-    """The first choice of each knob, and the least of its numbers."""
-    return suggest(space, _First())
+def corners(space: Space) -> tuple[Point, Point]:
+    """The first choice of each knob and the least of its numbers, and the last and greatest."""
+    return suggest(space, _Corner(0)), suggest(space, _Corner(-1))
 
 
-class _First:
-    """A trial that takes what is named first."""
+class _Corner:
+    """A trial that takes what is named first, or last."""
+
+    def __init__(self, place: int) -> None:
+        self._place = place
 
     def suggest_categorical(self, name: str, choices: tuple[Scalar, ...]) -> Scalar:
-        return choices[0]
+        return choices[self._place]
 
     def suggest_int(self, name: str, low: int, high: int, *, step: int, log: bool) -> int:
-        return low
+        return (low, high)[self._place]
 
     def suggest_float(
         self, name: str, low: float, high: float, *, step: float | None, log: bool
     ) -> float:
-        return low
+        return (low, high)[self._place]
 
 
 def settings(space: Space, point: Mapping[str, Scalar]) -> dict[str, Scalar]:

@@ -10,6 +10,7 @@ from nlpcompress.recipe.checks.blocks import (
 from nlpcompress.recipe.checks.reading import Values, block
 from nlpcompress.recipe.checks.stages import stage_problems
 from nlpcompress.recipe.checks.tasks import (
+    fitting_problems,
     pretraining_problems,
     renumbering_problems,
     task_problems,
@@ -25,6 +26,7 @@ def meaning_problems(recipe: Values) -> list[str]:
         *metric_problems(block(recipe, "evaluate")),
         *export_problems(block(recipe, "export"), recipe.get("stages")),
         *stage_problems(recipe.get("stages")),
+        *fitting_problems(recipe),
         *task_problems(recipe),
         *pretraining_problems(recipe),
         *renumbering_problems(recipe),

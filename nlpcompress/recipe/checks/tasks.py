@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from nlpcompress.data.config import PICTURE_CHANGES
 from nlpcompress.data.table import LABELLED_TEXT_TASKS
 from nlpcompress.evaluation.heads import HEADS
-from nlpcompress.evaluation.metrics import METRICS
+from nlpcompress.evaluation.metrics import FITTING, METRICS
 from nlpcompress.methods.table import METHODS
 from nlpcompress.models.pretraining import PRETRAINING, order_label
 from nlpcompress.models.tasks import TASKS
@@ -82,6 +82,19 @@ def pretraining_problems(recipe: Values) -> Iterator[str]:
     for position, stage in mappings(recipe.get("stages")):
         for method in (stage, *(other for _, other in mappings(stage.get("also")))):
             yield from _of_one_head(method.get("method"), f"stages.{position}")
+
+
+def fitting_problems(recipe: Values) -> Iterator[str]:
+    """Metrics that cannot judge the task."""
+    task, metrics = block(recipe, "model").get("task"), block(recipe, "evaluate").get("metrics")
+    if task not in FITTING or not isinstance(metrics, list):
+        return
+    for metric in metrics:
+        if metric in METRICS and metric not in FITTING[task]:
+            yield (
+                f"evaluate.metrics: {metric} does not go with {task}; allowed: "
+                f"{', '.join(FITTING[task])}"
+            )
 
 
 def _of_one_head(name: object, where: str) -> Iterator[str]:

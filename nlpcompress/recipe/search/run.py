@@ -31,7 +31,7 @@ from nlpcompress.recipe.search.trial import (
 from nlpcompress.recipe.workspace import PARTS, Workspace, digest
 from nlpcompress.search.judged import Judged
 from nlpcompress.search.searchers import require_optuna
-from nlpcompress.search.space import Point, Scalar, first_point, settings
+from nlpcompress.search.space import Point, Scalar, corners, settings
 
 logger = logging.getLogger(__name__)
 GoesOn = Callable[[float, int], bool]
@@ -123,7 +123,7 @@ def _search(recipe: Recipe, out: Path, run: Run) -> Report:
 
     job = SearchJob(recipe, out, run)
     config = job.config
-    _check_first(recipe)
+    check_space_of(recipe)
     Workspace(out).claim()
     with held(job.folder / "whole.lock"):
         if job.start:
@@ -156,14 +156,15 @@ def _search(recipe: Recipe, out: Path, run: Run) -> Report:
         return run(parse_recipe(final_values(recipe, chosen)), out)
 
 
-def _check_first(recipe: Recipe) -> None:
-    """Before any work: paths that lead nowhere. Raises `ConfigError` with every problem."""
+def check_space_of(recipe: Recipe) -> None:
+    """Raises `ConfigError` for paths of a search that lead nowhere, and values that cannot be."""
     search = recipe.search
-    assert search is not None, "a recipe without a search"
-    chosen = settings(search.space, first_point(search.space))
-    for rung in _rungs(search):
-        values = final_values(recipe, {**chosen, **rung})
-        parse_recipe(values, origin="the search's first point")
+    if search is None:
+        return
+    for name, point in zip(("first", "last"), corners(search.space), strict=True):
+        for rung in _rungs(search):
+            values = final_values(recipe, {**settings(search.space, point), **rung})
+            parse_recipe(values, origin=f"the search's {name} point")
 
 
 def _rungs(search: SearchConfig) -> list[dict[str, Scalar]]:

@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+import transformers
 from families import FAMILIES
 from torch import nn
-from transformers import BertConfig, BertForMaskedLM
+from transformers import BartConfig, BartForSequenceClassification, BertConfig, BertForMaskedLM
 
 from nlpcompress.axes import find_axes
 from nlpcompress.errors import AxisError, UnknownNameError
@@ -171,3 +172,23 @@ def test_a_model_that_cannot_be_read_says_so():
 def test_no_inputs_is_an_error():
     with pytest.raises(AxisError, match="needs example inputs, got none"):
         find_axes(Two(), {})
+
+
+@pytest.mark.skipif(transformers.__version__[0] == "4", reason="torch cannot export it there")
+def test_sizes_that_depend_on_the_data_are_walked_over():
+    """BART's classifier finds the last token by how many ends of a sentence there are."""
+    config = BartConfig(
+        vocab_size=60,
+        d_model=32,
+        encoder_layers=1,
+        decoder_layers=1,
+        encoder_attention_heads=4,
+        decoder_attention_heads=4,
+        encoder_ffn_dim=48,
+        decoder_ffn_dim=48,
+    )
+    model = BartForSequenceClassification(config).eval()
+    axes = find_axes(model, {"input_ids": torch.tensor([[0, 5, 6, 2], [0, 7, 8, 2]])})
+    assert axes["encoder.layers.0.neurons"].frozen is None
+    assert axes["decoder.layers.0.heads"].frozen is None
+    assert all(name.startswith("aten.") for name in axes.unknown_ops)

@@ -34,6 +34,20 @@ def test_validate_prints_the_resolved_recipe(capsys):
     assert values["evaluate"]["metrics"] == ["accuracy"]
 
 
+@pytest.mark.parametrize(
+    ("knob", "text"),
+    [
+        ("stages.1.config.kep: {low: 0.1, high: 0.9}", "kep: unknown key; did you mean 'keep'"),
+        ("stages.9.config.keep: {low: 0.1, high: 0.9}", "'9' is no item of this list"),
+        ("stages.1.config.keep: {low: 0.1, high: 3}", "keep: input should be less than or equal"),
+    ],
+)
+@pytest.mark.parametrize("verb", ["validate", "plan"])
+def test_what_a_search_may_change_is_checked(verb, knob, text, capsys):
+    assert main([verb, "smoke/search", f"search.space={{{knob}}}"]) == 2
+    assert text in capsys.readouterr().err
+
+
 def test_plan_tells_the_size_of_every_stage(capsys):
     assert main(["plan", "smoke/head_importance"]) == 0
     text = capsys.readouterr().out

@@ -94,6 +94,12 @@ def test_regression_takes_the_label_columns_name(tmp_path, tokenizer):
             {"label_column": "lable"},
             "data.label_column: train has no column 'lable'; did you mean 'label'",
         ),
+        (ROWS, {"text_columns": ["text", "text"]}, "'text' is given twice"),
+        (
+            [{"text": "a", "label": "b"}] * 4,
+            {"text_columns": ["text", "label"]},
+            "'label' is the label, which no text may tell",
+        ),
         (ROWS, {"text_columns": ["label"]}, "column 'label' of train holds int64, not text"),
         ([*ROWS, {"text": None, "label": 0}], {}, "column 'text' of train has no text in row 4"),
         (
@@ -123,7 +129,7 @@ def test_a_label_of_test_that_train_does_not_have(tmp_path, tokenizer):
 def test_a_header_without_rows_is_an_empty_set(tmp_path, tokenizer):
     path = tmp_path / "train.csv"
     path.write_text("text,label\n")
-    with pytest.raises(DataError, match=r"train\.csv has no rows; at least one is needed"):
+    with pytest.raises(DataError, match=r"train\.csv, read as csv, has no rows"):
         load(DataConfig(name="csv", files={"train": str(path)}), tokenizer)
 
 

@@ -146,6 +146,11 @@ def test_defaults_are_filled_in():
             "evaluate.metrics.0: unknown metric 'accurracy'; did you mean 'accuracy'?",
         ),
         (
+            "evaluate.metrics",
+            ["pearson"],
+            "evaluate.metrics: pearson does not go with text-classification; allowed: accuracy, ",
+        ),
+        (
             "export.quantize",
             "dynamic-int8",
             "export.quantize: dynamic-int8 needs `onnx: true`",
@@ -211,7 +216,7 @@ def test_a_stage_may_teach_with_several_methods():
             {"method": "fine_tune", "train": TRAIN, "also": [{"method": "logits"}]},
             "stages.0.teacher: required: logits learns from the model before the first cut",
         ),
-        ({**PRUNE, "also": "logits"}, "stages.0.also: input should be a valid tuple"),
+        ({**PRUNE, "also": "logits"}, "stages.0.also: must be a list"),
     ],
 )
 def test_what_a_second_method_may_be(stage, message):
@@ -329,4 +334,10 @@ def test_fewer_tokens_are_for_texts_with_labels():
     values = _after_fewer_tokens(cache_teacher=True)
     values["model"]["task"], values["data"] = "masked-lm", {"name": "bbc-news"}
     with pytest.raises(ConfigError, match=r"stages\.1\.method: keep_vocabulary goes with text-cla"):
+        parse_recipe(values)
+
+
+@pytest.mark.parametrize("values", [["version"], "recipe", 5])
+def test_what_is_no_mapping_is_told(values):
+    with pytest.raises(ConfigError, match="recipe: a recipe is a mapping, got"):
         parse_recipe(values)

@@ -38,6 +38,16 @@ def test_a_random_model_is_its_seed():
     assert first["classifier.weight"].shape == (3, 32)
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [{"hidden_size": 30}, {"num_attention_heads": 0}, {"intermediate_size": -5}],
+)
+def test_values_that_make_no_model_are_told(wrong):
+    model = TINY.model_copy(update={"config": TINY.config | wrong})
+    with pytest.raises(ConfigError, match=r"model\.config: no such model can be made: "):
+        skeleton(model, labels="ab")
+
+
 def test_its_tokenizer_knows_the_made_words():
     tokenizer = start_processor(TINY)
     ids = tokenizer("Snow and sun", "unheard").input_ids

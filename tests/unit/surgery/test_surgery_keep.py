@@ -5,16 +5,22 @@ import copy
 import pytest
 import torch
 from torch import nn
+from transformers import (
+    AutoModelForSequenceClassification,
+    DebertaConfig,
+    DebertaForSequenceClassification,
+)
 
 from nlpcompress.axes import Axes, Axis, Slice
 from nlpcompress.core.edits import Keep, KeepLayers
 from nlpcompress.core.plan import Plan
 from nlpcompress.errors import AxisError, PlanError, VerificationError
+from nlpcompress.io import save_model
 from nlpcompress.surgery import apply, apply_plan
 from nlpcompress.surgery.apply import groups
 from nlpcompress.surgery.keep import cut, kept_masks, zeroed
 from nlpcompress.surgery.verify import relative_error
-from tests.families import FAMILIES
+from tests.families import FAMILIES, TEXT, randomise, text_inputs
 
 HEADS = {"op": "keep", "axis": "layers.0.heads", "indices": [0, 2, 3]}
 NEURONS = {"op": "keep", "axis": "layers.1.neurons", "indices": list(range(0, 48, 3))}
@@ -75,6 +81,19 @@ def test_nested_axes_on_one_dimension_are_cut_together():
     assert torch.equal(attention.q_proj.weight, torch.cat([rows[24:32], rows[40:48]]))
     assert attention.k_proj.weight.shape == (8, 48)
     assert attention.num_key_value_groups == 2
+
+
+def test_heads_of_a_projection_that_makes_queries_keys_and_values(tmp_path):
+    """DeBERTa's `in_proj`, whose number of heads its code reads."""
+    relative = {"relative_attention": True, "pos_att_type": ["p2c", "c2p"]}
+    model = randomise(DebertaForSequenceClassification(DebertaConfig(**TEXT, **relative)))
+    inputs = text_inputs()
+    apply_plan(model, [HEADS], inputs)
+    attention = model.deberta.encoder.layer[0].attention.self
+    assert (attention.in_proj.out_features, attention.num_attention_heads) == (3 * 24, 3)
+    save_model(model, tmp_path / "cut")
+    again = AutoModelForSequenceClassification.from_pretrained(tmp_path / "cut")
+    assert torch.equal(logits(again, inputs), logits(model, inputs))
 
 
 def test_tied_tensors_types_modes_and_frozen_weights_stay_as_they_are():
