@@ -27,6 +27,7 @@ from nlpcompress.training.gating import (
     held_out,
     prepare_gates,
     progress_of,
+    refuse_other_models,
     refuse_own_optimizer,
 )
 from nlpcompress.training.objectives import (
@@ -164,8 +165,10 @@ class CompressionTrainer(TwoReadersTrainer):
 
         Torn checkpoints are never resumed. With several rounds the result is that of the last, the
         log that of all, each line with its `round`. Raises `FormatError`, and `ConfigError` when
-        the training is too short for a method's schedule.
+        the training is too short for a method's schedule, or another model would train than the one
+        with the gates.
         """
+        refuse_other_models(self.methods, self.args, self.model_init)
         method = method_of_rounds(self.methods)
         checkpoint = self._checkpoint(resume_from_checkpoint)
 
@@ -274,7 +277,8 @@ class CompressionTrainer(TwoReadersTrainer):
         try:
             refuse_own_optimizer(self.optimizer, prepared)
             yield
-            prepared.advance(progress_of(self.state, self.args))
+            if not self.args.load_best_model_at_end:  # what was evaluated stays as it was
+                prepared.advance(progress_of(self.state, self.args))
         finally:
             self.remove_callback(callback)
             prepared.close()

@@ -60,6 +60,7 @@ class LearnedWidths(Method):
     name: ClassVar[str] = "learned_widths"
     Config: ClassVar[type[LearnedWidthsConfig]] = LearnedWidthsConfig
     cuts: ClassVar[bool] = True
+    scheduled: ClassVar[bool] = True
 
     def prepare(self, model: nn.Module, ctx: Context) -> RelaxedWidths:
         """A choice for the heads and one for the neurons of each layer.
