@@ -247,6 +247,7 @@ class CompressionTrainer(TwoReadersTrainer):
 
     def _train_from(self, checkpoint: str | None, *args: Any) -> Any:
         """`Trainer.train`, but no step more than asked for when the checkpoint is of the last."""
+        self._meter = ObjectiveMeter()
         callback = StopWhenOver()
         self.add_callback(callback)
         try:
