@@ -78,7 +78,7 @@ class LearnedWidths(Method):
             axis.name: RelaxedChoice([count * price for count in counts])
             for (axis, counts), price in zip(offered, prices, strict=True)
         }
-        places = axis_places(model, [axis for axis, _ in offered], "slices")
+        places = axis_places(model, [axis for axis, _ in offered], "slices", readers_only=True)
         gates = [
             RelaxedWidth(place, counts, choices[axis.name])
             for place, (axis, counts) in zip(places, offered, strict=True)
