@@ -147,3 +147,15 @@ def test_two_methods_may_look_inside(tmp_path):
     assert not hasattr(ours.model, "_ddp_params_and_buffers_to_ignore")
     for model in (ours.model, ours.teacher):
         assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+
+
+def test_features_are_those_of_the_whole_student_beside_smaller_ones(tmp_path):
+    small = {"heads": [0.25], "neurons": [0.25], "samples": 0, "weight": 1e-9}
+    alone = {"features": {"intermediate_matches": [{"layers": "last"}]}}
+    seen = []
+    for methods in (alone, {"supernet": small, **alone}, {**alone, "supernet": small}):
+        ours = trainer(tmp_path, methods=methods, dropout=0.0, max_steps=1, logging_steps=1)
+        ours.args.warmup_steps = 0
+        ours.train()
+        seen.append(ours.state.log_history[0]["loss_hidden_mse"])
+    assert seen[1:] == pytest.approx(seen[:1] * 2, rel=1e-5)
