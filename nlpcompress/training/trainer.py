@@ -70,7 +70,8 @@ class CompressionTrainer(TwoReadersTrainer):
     take from there, scores that are costly, such as the sensitivities of `hessian_mixed`.
 
     A teacher of other tokens answers from `teacher_data`: the training examples in their order, as
-    its tokenizer has them, and what makes batches of them. It needs `teacher_cache`.
+    its tokenizer has them, and what makes batches of them. It needs `teacher_cache`, and one answer
+    an example, not one a token.
 
     `together` training examples in a row are drawn into one batch, such as a pair in both orders,
     if their number divides the batch size; batches by length go before it.
