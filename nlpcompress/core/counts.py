@@ -20,8 +20,8 @@ IGNORED = -100
 
 def examples(batch: Batch) -> torch.Tensor:
     """Rows."""
-    some = next(value for value in batch.values() if hasattr(value, "new_tensor"))
-    return some.new_tensor(len(some))
+    some = next(value for value in batch.values() if hasattr(value, "new_zeros"))
+    return some.new_zeros(()).float() + len(some)  # filled where it is: nothing waits
 
 
 def labels(batch: Batch) -> torch.Tensor:
@@ -48,4 +48,6 @@ def token_pairs(batch: Batch) -> torch.Tensor:
 
 def _of_tokens(batch: Batch) -> bool:
     found = batch.get("labels")
-    return found is not None and found.dim() > 1 and not found.is_floating_point()
+    if found is None or not hasattr(found, "dim"):  # detectors have a list
+        return False
+    return found.dim() > 1 and not found.is_floating_point()

@@ -64,7 +64,8 @@ class Objective:
     The trainer adds the plain task loss, `Objective("task", 1.0, …)`, unless a method brings an
     objective of that name to weigh it differently. `count` says how much of what the loss is a mean
     over a batch has, such as `core.counts.tokens`: micro-batches and processes weigh by it, and a
-    step is the same however it is split. Without it all weigh the same.
+    step is the same however it is split. Without it all weigh the same. What `runs_again` has the
+    student run in its loss, and comes after those that look at the step's own pass.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Objective:
     loss: Callable[[Step], torch.Tensor]
     needs_teacher: bool = False
     count: Callable[[Batch], torch.Tensor] | None = None
+    runs_again: bool = False
 
 
 def task_objective(weight: float) -> Objective:
@@ -147,9 +149,10 @@ class Method:
 
     A method is built from its `Config`, kept unchanged as `config`. `cuts` says that its plan makes
     the model smaller or sparser, `renumbers` that tokens have other ids then, `stores_scores` that
-    costly scores go into the context's `cache`. What it needs is checked before any work:
-    `looks_inside` means the teacher itself, as it runs, and not only its answers; `looked_at` says
-    at what.
+    costly scores go into the context's `cache`, `scheduled` that what it leaves of a model depends
+    on how far the training is: a ramp, or a choice in the middle. What it needs is checked before
+    any work: `looks_inside` means the teacher itself, as it runs, and not only its answers;
+    `looked_at` says at what.
     """
 
     name: ClassVar[str]
@@ -161,6 +164,7 @@ class Method:
     looks_inside: ClassVar[bool] = False
     needs_batches: ClassVar[bool] = False
     stores_scores: ClassVar[bool] = False
+    scheduled: ClassVar[bool] = False
 
     def __init__(self, config: Any) -> None:
         self.config = config

@@ -23,7 +23,8 @@ class RelaxedOperations(nn.Module):
     """Shares of operations, one table for all cells of a kind; `model` holds this module.
 
     They are settled when `choose_at` of the training's steps are done. Edges keep what was chosen
-    as `kept` when this closes. Raises `ConfigError` when the model has gates already.
+    as `kept` when this closes, and forget what an earlier training chose. Raises `ConfigError` when
+    the model has gates already.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class RelaxedOperations(nn.Module):
         self.register_load_state_dict_post_hook(_read_decision)
         for cell in cells:
             for place, edge in enumerate(cell.edges):
-                edge.shares = partial(self._row, cell.kind, place)
+                edge.shares, edge.kept = partial(self._row, cell.kind, place), None
         self.to(next(model.parameters()).device)
         model.add_module(NAME, self)
 

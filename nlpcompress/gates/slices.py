@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
+from torch.nn.modules.batchnorm import _NormBase
 
 from nlpcompress.core.method import Objective, Progress, Step
 from nlpcompress.gates.cover import GatePlaces
 from nlpcompress.gates.gate import Gate
 from nlpcompress.gates.gate_set import GateSet
+from nlpcompress.models.inputs import accepts
 from nlpcompress.models.layers import only_layers
 
 
@@ -31,15 +34,14 @@ class Network(NamedTuple):
 PIXELS = "pixel_values"
 Draw = Callable[[int], Sequence[Network]]
 """A step's number → the networks that learn in it."""
-Compare = Callable[[Step], Tensor]
-"""A network's step, whose teacher is the whole network → its loss."""
 
 
 class SliceGates(GateSet):
     """Smaller networks that learn beside the whole one, from its answers.
 
-    The whole network learns as it would. Then each of the step's networks runs on the same batch;
-    their mean loss is the objective `slices`. All gates are open outside of that.
+    The whole network learns as it would. Then each of the step's networks runs on the same batch,
+    and learns `objective`, of a step whose teacher is the whole network. All gates are open outside
+    of that, and running statistics are the whole network's.
     """
 
     def __init__(
@@ -48,15 +50,14 @@ class SliceGates(GateSet):
         places: Sequence[GatePlaces],
         *,
         draw: Draw,
-        compare: Compare,
-        weight: float = 1.0,
+        objective: Objective,
     ) -> None:
-        super().__init__(model, [Gate(place) for place in places], weight=weight)
-        self._draw, self._compare, self._step = draw, compare, 0
+        super().__init__(model, [Gate(place) for place in places])
+        self._draw, self._objective, self._step = draw, objective, 0
 
     def objectives(self) -> tuple[Objective, ...]:
-        """`slices`."""
-        return (Objective("slices", self.weight, self._slices),)
+        """The mean loss of the step's networks."""
+        return (replace(self._objective, loss=self._slices, runs_again=True),)
 
     def advance(self, progress: Progress) -> None:
         """The networks of a step are drawn by its number."""
@@ -85,9 +86,11 @@ class SliceGates(GateSet):
         losses = []
         for network in self._draw(self._step):
             inputs = resized(step.inputs, network.resolution)
-            with self.only(network):
-                outputs = model(**inputs)
-            losses.append(self._compare(Step(inputs, outputs, step.task_loss, lambda _: whole)))
+            own = {name: value for name, value in inputs.items() if accepts(model, name)}
+            with self.only(network), _still_statistics(model):
+                outputs = model(**own)
+            smaller = Step(inputs, outputs, step.task_loss, lambda _: whole)
+            losses.append(self._objective.loss(smaller))
         return torch.stack(losses).mean()
 
 
@@ -97,6 +100,23 @@ def resized(inputs: Mapping[str, Tensor], share: float) -> Mapping[str, Tensor]:
         return inputs
     pixels = interpolate(inputs[PIXELS], scale_factor=share, mode="bilinear", antialias=True)
     return {**inputs, PIXELS: pixels}
+
+
+@contextmanager
+def _still_statistics(model: nn.Module) -> Iterator[None]:
+    """Norms that are in training take a batch's own statistics, and keep none of them."""
+    tracking = [
+        module
+        for module in model.modules()
+        if isinstance(module, _NormBase) and module.training and module.track_running_stats
+    ]
+    for module in tracking:
+        module.track_running_stats = False
+    try:
+        yield
+    finally:
+        for module in tracking:
+            module.track_running_stats = True
 
 
 def _detached(step: Step) -> dict[str, Tensor]:

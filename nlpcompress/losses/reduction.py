@@ -17,6 +17,13 @@ def masked_mean(rows: Tensor, mask: Tensor | None = None) -> Tensor:
     return total / counts.sum().clamp(min=1)
 
 
+def mean_of_classes(values: Tensor, classes: Tensor | None) -> Tensor:
+    """`(…, C)` → `(…,)`, over the classes that there are."""
+    if classes is None:
+        return values.mean(-1)
+    return torch.where(classes, values, 0).sum(-1) / classes.sum(-1).clamp(min=1)
+
+
 def at_least_float32(values: Tensor) -> Tensor:
     """Half precision as float32; float32 and float64 as they are."""
     return values.to(torch.promote_types(values.dtype, torch.float32))

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nlpcompress.losses.reduction import at_least_float32
+from nlpcompress.losses.reduction import at_least_float32, masked_mean
 
 
 def relation_distance(student: Tensor, teacher: Tensor) -> Tensor:
@@ -32,7 +32,7 @@ def relation_angle(student: Tensor, teacher: Tensor) -> Tensor:
     Differs: its code averages over triples with equal members, too, whose cosine is always 0 or 1.
     """
     own, target = (_cosines(at_least_float32(rows)) for rows in (student, teacher.detach()))
-    return F.smooth_l1_loss(own, target) if len(own) else student.sum() * 0.0
+    return masked_mean(F.smooth_l1_loss(own, target, reduction="none"), _different(own))
 
 
 def _distances(rows: Tensor) -> Tensor:
@@ -45,8 +45,13 @@ def _distances(rows: Tensor) -> Tensor:
 
 
 def _cosines(rows: Tensor) -> Tensor:
-    """At the middle of each triple of different rows, `(B(B-1)(B-2),)`."""
+    """At the middle j of each triple `(i, j, k)`, `(B, B, B)`."""
     edges = F.normalize(rows[:, None] - rows[None], dim=-1)  # [i, j]: from j to i
-    cosines = torch.einsum("ijd,kjd->ijk", edges, edges)
-    i, j, k = torch.meshgrid(*(torch.arange(len(rows), device=rows.device),) * 3, indexing="ij")
-    return cosines[(i != j) & (j != k) & (i != k)]
+    return torch.einsum("ijd,kjd->ijk", edges, edges)
+
+
+def _different(triples: Tensor) -> Tensor:
+    """Bool `(B, B, B)`, true where all three are different; chosen by it, nothing waits."""
+    place = torch.arange(len(triples), device=triples.device)
+    i, j, k = place[:, None, None], place[None, :, None], place[None, None, :]
+    return (i != j) & (j != k) & (i != k)

@@ -2,7 +2,7 @@
 
 from nlpcompress.scoring.empty import empty_positions
 from nlpcompress.scoring.evidence import evidence_rank
-from nlpcompress.scoring.examples import first_examples, on_device_of
+from nlpcompress.scoring.examples import example_outputs, first_examples, on_device_of
 from nlpcompress.scoring.input_ends import input_ends
 from nlpcompress.scoring.inputs import input_moments, token_counts
 from nlpcompress.scoring.magnitude import magnitude_scores
@@ -23,6 +23,7 @@ __all__ = [
     "empty_positions",
     "energies",
     "evidence_rank",
+    "example_outputs",
     "first_examples",
     "grasp_scores",
     "input_ends",

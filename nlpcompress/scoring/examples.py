@@ -1,13 +1,16 @@
 """Examples of a batch: where, how many, and how each one's own loss follows from the mean."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from nlpcompress.core.counts import IGNORED
+from nlpcompress.core.modes import eval_mode
 from nlpcompress.errors import DataError
+from nlpcompress.models.inputs import accepts
 
 
 def batch_size(batch: Mapping[str, Tensor]) -> int:
@@ -19,6 +22,13 @@ def on_device_of(model: nn.Module, batch: Mapping[str, Tensor]) -> dict[str, Ten
     """The batch, where the model's first parameter is."""
     device = next(model.parameters()).device
     return {key: value.to(device, non_blocking=True) for key, value in batch.items()}
+
+
+def example_outputs(model: nn.Module, inputs: Mapping[str, Tensor]) -> Any:
+    """What the model says of a small batch, in eval mode; it is given what it takes of it."""
+    known = {name: value for name, value in inputs.items() if accepts(model, name)}
+    with eval_mode(model), torch.no_grad():
+        return model(**on_device_of(model, known))
 
 
 def labelled_loss(model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:

@@ -20,7 +20,7 @@ def prepare_gates(
     Raises `ConfigError` when two methods put gates on the weights, or one of several trains in
     rounds; the model is then as it was.
     """
-    preparing = [method for method in methods if type(method).prepare is not Method.prepare]
+    preparing = _preparing(methods)
     gating = [method for method in preparing if method.cuts]
     if len(gating) > 1:
         raise ConfigError(
@@ -73,6 +73,10 @@ def _close(prepared: Iterable[Gates]) -> None:
         part.close()
 
 
+def _preparing(methods: Sequence[Method]) -> list[Method]:
+    return [method for method in methods if type(method).prepare is not Method.prepare]
+
+
 def _names(methods: Sequence[Method]) -> str:
     return " and ".join(method.name for method in methods)
 
@@ -119,6 +123,35 @@ def held_out(gates: nn.Module) -> Iterator[None]:
     finally:
         for parameter in parameters:
             parameter.requires_grad_()
+
+
+def refuse_other_models(
+    methods: Sequence[Method], args: TrainingArguments, model_init: Any
+) -> None:
+    """Raises `ConfigError` when it is not the model as methods prepare it that trains, or is left.
+
+    That is so with `model_init`, with copies for several devices, and with the best model of the
+    middle of a training, where a schedule had not come to its end.
+    """
+    preparing = _preparing(methods)
+    scheduled = [method for method in preparing if method.scheduled]
+    if preparing and model_init is not None:
+        raise ConfigError(
+            f"{_names(preparing)} prepare the model before it trains, but model_init= makes "
+            "another one then; pass the model itself (model=…)"
+        )
+    if preparing and args.n_gpu > 1:
+        raise ConfigError(
+            f"{_names(preparing)} prepare the model before it trains, but on {args.n_gpu} devices "
+            "in one process copies of it would train (torch's DataParallel); start one process a "
+            "device (torchrun --nproc-per-node …), or show it one device (CUDA_VISIBLE_DEVICES=0)"
+        )
+    if scheduled and args.load_best_model_at_end:
+        raise ConfigError(
+            f"{_names(scheduled)} cut by a schedule, and load_best_model_at_end takes weights from "
+            "before its end, which would be cut as nobody evaluated them; leave it out, or use it "
+            "in a training after this one"
+        )
 
 
 def refuse_own_optimizer(optimizer: Any, gates: Gates) -> None:

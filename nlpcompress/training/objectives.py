@@ -17,8 +17,9 @@ def collect_objectives(
 ) -> tuple[Objective, ...]:
     """All methods' objectives, what gates cost, and the task loss unless a method weighs it.
 
-    Objectives of weight 0 are left out, but for the task's, which is logged in any case. Raises
-    `ConfigError` when two have one name, or when nothing is left to learn from.
+    Objectives of weight 0 are left out, but for the task's, which is logged in any case; those that
+    run the student again come last. Raises `ConfigError` when two have one name, or when nothing is
+    left to learn from.
     """
     found = [objective for method in methods for objective in method.objectives(ctx)]
     found += gates.objectives() if gates is not None else ()
@@ -32,7 +33,8 @@ def collect_objectives(
         found.append(task_objective(1.0))
     if not any(objective.weight > 0 for objective in found):
         raise ConfigError(f"all objectives ({', '.join(names)}) have weight 0: nothing to learn")
-    return tuple(o for o in found if o.weight > 0 or o.name == TASK)
+    counting = [o for o in found if o.weight > 0 or o.name == TASK]
+    return tuple(sorted(counting, key=lambda o: o.runs_again))
 
 
 def weighted_sum(objectives: Sequence[Objective], losses: Mapping[str, Tensor]) -> Tensor:

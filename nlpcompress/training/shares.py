@@ -21,11 +21,12 @@ def add_shares(
     """Put its shares into each batch: its part of what the step counts, times how many there are.
 
     A loss times its share, averaged over micro-batches and processes, is the mean over all that
-    counts in the step. Nothing is put into a step's only batch. Waits for no device.
+    counts in the step. That of a step's only batch is 1, or 0 where nothing counts. Waits for no
+    device.
     """
     counting = [objective.count for objective in objectives if objective.count is not None]
     parts = len(batches) * accelerator.num_processes
-    if parts <= 1 or not counting:
+    if not batches or not counting:
         return
     rows = [torch.stack([count(batch).float() for count in counting]) for batch in batches]
     counts = torch.stack(rows)
@@ -37,11 +38,16 @@ def add_shares(
 def shared(
     losses: Mapping[str, Tensor], objectives: Sequence[Objective], shares: Tensor | None
 ) -> dict[str, Tensor]:
-    """Each loss times its share, where it has one."""
+    """Each loss times its share, where it has one; 0 where that is 0, and the loss may be NaN."""
     if shares is None:
         return dict(losses)
     counting = [objective.name for objective in objectives if objective.count is not None]
     share_of = dict(zip(counting, shares.unbind(), strict=True))
     return {
-        name: loss * share_of[name] if name in share_of else loss for name, loss in losses.items()
+        name: _times(loss, share_of[name]) if name in share_of else loss
+        for name, loss in losses.items()
     }
+
+
+def _times(loss: Tensor, share: Tensor) -> Tensor:
+    return torch.where(share > 0, loss * share, torch.zeros_like(loss))

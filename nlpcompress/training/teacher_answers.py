@@ -33,6 +33,7 @@ from nlpcompress.models.stored_teacher import STARTS, StoredTeacher, depth_of
 from nlpcompress.training.companions import check_companions
 from nlpcompress.training.feature_writer import FeatureWriter
 from nlpcompress.training.numbered import Collate
+from nlpcompress.training.teacher import teacher_runner
 
 OF_TOKENS = ("start_logits", "end_logits")
 FORMAT_VERSION = 1
@@ -61,6 +62,23 @@ def require_answers(
         raise ConfigError(
             "teacher_cache needs a data set with a length and numbered examples, not a stream; "
             "leave it out"
+        )
+
+
+def refuse_other_tokens(
+    teacher: nn.Module, batch: Mapping[str, Tensor], label_names: Sequence[str]
+) -> None:
+    """Raises `ConfigError` when a teacher answers for each of its tokens, as it reads a batch.
+
+    For a student of other tokens: the answers are not those to its tokens.
+    """
+    device = next(teacher.parameters()).device
+    here = {name: v.to(device) for name, v in batch.items() if isinstance(v, Tensor)}
+    if _for_tokens(_logits(teacher_runner(teacher, label_names)(here))):
+        raise ConfigError(
+            "the teacher answers for each token, and the tokens of teacher_data are others than "
+            "the student's: which answer is to which of its tokens, nobody knows; use a teacher "
+            "with the student's tokenizer"
         )
 
 
@@ -148,7 +166,7 @@ def _answers(
 
 def _unpadded(answers: dict[str, Tensor], mask: Tensor | None) -> dict[str, Tensor]:
     """Without padding; with answers of tokens come, as `starts`, the lengths of the examples."""
-    if not any(values.dim() == 3 or name in OF_TOKENS for name, values in answers.items()):
+    if not _for_tokens(answers):
         return answers
     if mask is None or any(values.shape[:2] != mask.shape for values in answers.values()):
         raise ConfigError(
@@ -156,6 +174,10 @@ def _unpadded(answers: dict[str, Tensor], mask: Tensor | None) -> dict[str, Tens
             "which of them are padding; train with the teacher itself (leave teacher_cache out)"
         )
     return {**{n: v[mask.bool()] for n, v in answers.items()}, STARTS: mask.sum(1)}
+
+
+def _for_tokens(answers: Mapping[str, Tensor]) -> bool:
+    return any(values.dim() == 3 or name in OF_TOKENS for name, values in answers.items())
 
 
 def _logits(outputs: Any) -> dict[str, Tensor]:

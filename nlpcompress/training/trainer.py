@@ -27,6 +27,7 @@ from nlpcompress.training.gating import (
     held_out,
     prepare_gates,
     progress_of,
+    refuse_other_models,
     refuse_own_optimizer,
 )
 from nlpcompress.training.objectives import (
@@ -69,7 +70,8 @@ class CompressionTrainer(TwoReadersTrainer):
     take from there, scores that are costly, such as the sensitivities of `hessian_mixed`.
 
     A teacher of other tokens answers from `teacher_data`: the training examples in their order, as
-    its tokenizer has them, and what makes batches of them. It needs `teacher_cache`.
+    its tokenizer has them, and what makes batches of them. It needs `teacher_cache`, and one answer
+    an example, not one a token.
 
     `together` training examples in a row are drawn into one batch, such as a pair in both orders,
     if their number divides the batch size; batches by length go before it.
@@ -164,8 +166,10 @@ class CompressionTrainer(TwoReadersTrainer):
 
         Torn checkpoints are never resumed. With several rounds the result is that of the last, the
         log that of all, each line with its `round`. Raises `FormatError`, and `ConfigError` when
-        the training is too short for a method's schedule.
+        the training is too short for a method's schedule, or another model would train than the one
+        with the gates.
         """
+        refuse_other_models(self.methods, self.args, self.model_init)
         method = method_of_rounds(self.methods)
         checkpoint = self._checkpoint(resume_from_checkpoint)
 
@@ -244,6 +248,7 @@ class CompressionTrainer(TwoReadersTrainer):
 
     def _train_from(self, checkpoint: str | None, *args: Any) -> Any:
         """`Trainer.train`, but no step more than asked for when the checkpoint is of the last."""
+        self._meter = ObjectiveMeter()
         callback = StopWhenOver()
         self.add_callback(callback)
         try:
@@ -274,7 +279,8 @@ class CompressionTrainer(TwoReadersTrainer):
         try:
             refuse_own_optimizer(self.optimizer, prepared)
             yield
-            prepared.advance(progress_of(self.state, self.args))
+            if not self.args.load_best_model_at_end:  # what was evaluated stays as it was
+                prepared.advance(progress_of(self.state, self.args))
         finally:
             self.remove_callback(callback)
             prepared.close()

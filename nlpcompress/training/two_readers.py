@@ -13,7 +13,12 @@ from nlpcompress.models.inputs import accepts, input_names
 from nlpcompress.training.numbered import CollateNumbered, Numbered
 from nlpcompress.training.safe_checkpoints import SafeCheckpointTrainer
 from nlpcompress.training.teacher import teacher_runner
-from nlpcompress.training.teacher_answers import TeacherData, require_answers, store_answers
+from nlpcompress.training.teacher_answers import (
+    TeacherData,
+    refuse_other_tokens,
+    require_answers,
+    store_answers,
+)
 
 
 class TwoReadersTrainer(SafeCheckpointTrainer):
@@ -66,11 +71,14 @@ class TwoReadersTrainer(SafeCheckpointTrainer):
         require_answers(self.teacher, self.train_dataset, self.methods, data)
         features = {name for m in self.methods for name in m.looked_at(self.model, self.teacher)}
         dataset, collate = data or (self.train_dataset, self.data_collator)
+        collate = self._get_collator_with_removed_columns(collate)
+        if data is not None:
+            refuse_other_tokens(self.teacher, collate([dataset[0]]), self.label_names)
         with self.args.main_process_first(local=False, desc="teacher's answers"):
             stored = store_answers(
                 self.teacher,
                 dataset,
-                self._get_collator_with_removed_columns(collate),
+                collate,
                 folder,
                 features=features,
                 batch_size=self.args.eval_batch_size,

@@ -212,3 +212,9 @@ def test_other_families(family):
 def test_a_config_says_one_thing(given):
     with pytest.raises(ValueError, match=r"give one of them|less than 1|greater than or equal"):
         SvdConfig(**given)
+
+
+def test_a_budget_that_nobody_meets_is_told():
+    spectra = {"a": spectrum(64, 64, [1.0] * 64), "thin": spectrum(1, 64, [1.0])}
+    with pytest.raises(PlanError, match=r"keep is 0\.01, but with rank 1 .* possible is 0\.0462"):
+        decide(spectra, SvdConfig(keep=0.01))

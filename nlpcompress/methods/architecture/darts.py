@@ -55,6 +55,7 @@ class Darts(Method):
     name: ClassVar[str] = "darts"
     Config: ClassVar[type[DartsConfig]] = DartsConfig
     cuts: ClassVar[bool] = True
+    scheduled: ClassVar[bool] = True
 
     def prepare(self, model: nn.Module, ctx: Context) -> RelaxedOperations:
         """Shares for the edges of both kinds of cells.

@@ -60,6 +60,7 @@ class LearnedWidths(Method):
     name: ClassVar[str] = "learned_widths"
     Config: ClassVar[type[LearnedWidthsConfig]] = LearnedWidthsConfig
     cuts: ClassVar[bool] = True
+    scheduled: ClassVar[bool] = True
 
     def prepare(self, model: nn.Module, ctx: Context) -> RelaxedWidths:
         """A choice for the heads and one for the neurons of each layer.
@@ -77,7 +78,7 @@ class LearnedWidths(Method):
             axis.name: RelaxedChoice([count * price for count in counts])
             for (axis, counts), price in zip(offered, prices, strict=True)
         }
-        places = axis_places(model, [axis for axis, _ in offered], "slices")
+        places = axis_places(model, [axis for axis, _ in offered], "slices", readers_only=True)
         gates = [
             RelaxedWidth(place, counts, choices[axis.name])
             for place, (axis, counts) in zip(places, offered, strict=True)

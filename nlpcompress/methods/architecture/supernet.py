@@ -28,11 +28,12 @@ from torch import Tensor, nn
 
 from nlpcompress.axes import Axis, find_axes
 from nlpcompress.core.config import Config
-from nlpcompress.core.method import Context, Method
+from nlpcompress.core.method import Context, Method, Objective
 from nlpcompress.core.modes import eval_mode
 from nlpcompress.errors import ConfigError
 from nlpcompress.gates.slices import Network, SliceGates, resized
 from nlpcompress.methods.architecture.elastic import count_of, elastic_axes, kinds_of
+from nlpcompress.methods.distillation.answer_count import AnswerCount
 from nlpcompress.methods.distillation.answers import answer_loss, soft_loss_of
 from nlpcompress.methods.pruning.gating import axis_places
 from nlpcompress.methods.pruning.keep_layers import CHOICES
@@ -84,13 +85,13 @@ class Supernet(Method):
         if depth is not None and not all(1 <= count <= depth for count in config.layers):
             raise ConfigError(f"supernet: layers {list(config.layers)}, but the model has {depth}")
         _check_resolutions(model, on_device_of(model, ctx.example_inputs), config.resolutions)
-        loss = soft_loss_of(model, config.temperature)
+        loss = partial(answer_loss, loss=soft_loss_of(model, config.temperature))
+        count = AnswerCount(model, ctx.example_inputs)
         return SliceGates(
             model,
             axis_places(model, [axis for _, axis in chosen], "slices"),
             draw=partial(networks, chosen, config, depth, ctx.seed),
-            compare=partial(answer_loss, loss=loss),
-            weight=config.weight,
+            objective=Objective("slices", config.weight, loss, count=count),
         )
 
 

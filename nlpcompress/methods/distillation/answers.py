@@ -18,8 +18,13 @@ Noise = Callable[[Tensor], Tensor]
 
 
 def soft_loss_of(teacher: nn.Module | None, temperature: float) -> Callable[..., Tensor]:
-    """The loss of softened answers: of one distribution, or one a label where many may hold."""
+    """The loss of softened answers: of one distribution, or one a label where many may hold.
+
+    Numbers (regression) are no distribution: their squared differences.
+    """
     problem = getattr(getattr(teacher, "config", None), "problem_type", None)
+    if problem == "regression":
+        return logits_mse
     apart = problem == "multi_label_classification"
     return partial(soft_label_loss if apart else soft_target_loss, temperature=temperature)
 
@@ -31,11 +36,12 @@ def answer_loss(
     all_tokens: bool = False,
     noise: Noise | None = None,
 ) -> Tensor:
-    """`loss(student, teacher, mask=)` of the answers of a batch; the mean of starts and ends.
+    """`loss(student, teacher, mask=, classes=)` of a batch's answers; the mean of starts and ends.
 
-    Of answers for tokens those count that have a label, or with `all_tokens` all but padding. A
-    single output (regression) is compared by the squared difference. `noise` changes the teacher's
-    logits `(B, …)`; starts and ends of an example together.
+    Of answers for tokens those count that have a label, or with `all_tokens` all but padding; no
+    answer starts or ends at padding. A single output (regression) is compared by the squared
+    difference. `noise` changes the teacher's logits `(B, …)`; starts and ends of an example
+    together.
     """
     theirs = _answers(step.teacher_outputs)
     if noise is not None:
@@ -43,9 +49,9 @@ def answer_loss(
     found = []
     for name, student in _answers(step.outputs).items():
         mask = _counting(student, step, all_tokens=all_tokens)
-        pair = [_unpadded(v, step) if name in SPANS else v for v in (student, theirs[name])]
+        places = _places(step) if name in SPANS else None
         chosen = logits_mse if student.shape[-1] == 1 else loss
-        found.append(chosen(*pair, mask=mask))
+        found.append(chosen(student, theirs[name], mask=mask, classes=places))
     return torch.stack(found).mean()
 
 
@@ -60,12 +66,10 @@ def _together(answers: dict[str, Tensor], noise: Noise) -> dict[str, Tensor]:
     return dict(zip(answers, changed.unbind(1), strict=True))
 
 
-def _unpadded(logits: Tensor, step: Step) -> Tensor:
-    """Logits of places `(B, T)`, as low as can be at padding."""
+def _places(step: Step) -> Tensor | None:
+    """Bool `(B, T)`, where an answer may start or end; None: everywhere."""
     attention = step.inputs.get("attention_mask")
-    if attention is None:
-        return logits
-    return logits.masked_fill(attention == 0, torch.finfo(logits.dtype).min)
+    return None if attention is None else attention.bool()
 
 
 def _counting(logits: Tensor, step: Step, *, all_tokens: bool) -> Tensor | None:

@@ -15,7 +15,7 @@ over them, too). Embeddings and hidden states have a projection each, as in the 
 one), and only where widths differ (`proj: auto`); heads that differ are learnt as weighted sums
 (it demands as many). Soft answers are compared by KL, times T², and averaged over examples (its
 code has the mean over classes of the cross-entropy): at T = 1 the gradients differ by the number
-of classes. A single output (regression) learns the teacher's value; its code learns the label:
+of classes. Regression learns the teacher's values; its code learns the label:
 `alpha_task: 1.0, alpha_ce: 0.0`.
 Cost: data, unlabelled unless `alpha_task`, best augmented; a teacher with the student's vocabulary;
 two trainings; the teacher's weights and one forward pass of it a batch, and in the first of them
@@ -29,9 +29,9 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, PositiveFloat
 from torch import nn
 
-from nlpcompress.core import counts
 from nlpcompress.core.config import Config
 from nlpcompress.core.method import Context, Objective, task_objective
+from nlpcompress.methods.distillation.answer_count import AnswerCount
 from nlpcompress.methods.distillation.answers import answer_loss, soft_loss_of
 from nlpcompress.methods.distillation.layer_maps import LAYER_MAPS, Pairs
 from nlpcompress.methods.distillation.looking_inside import LooksInside
@@ -80,7 +80,8 @@ class LayerwiseDistillation(LooksInside):
         if config.phase == "layers":
             return (task,)
         loss = partial(answer_loss, loss=soft_loss_of(ctx.teacher, config.temperature))
-        return (Objective("soft_targets", config.alpha_ce, loss, True, counts.labels), task)
+        count = AnswerCount(ctx.teacher, ctx.example_inputs)
+        return (Objective("soft_targets", config.alpha_ce, loss, True, count), task)
 
 
 def matches_of(config: LayerwiseConfig, pairs: Pairs) -> Iterator[Match]:

@@ -12,8 +12,8 @@ Source: Hinton et al. 2015, section 2; Ba and Caruana 2014 for `loss: mse`; Sau 
 Differs: `alpha_ce` weighs the soft targets, as in DistilBERT; in other libraries `alpha` may weigh
 the labels. Token outputs count only where a label is set (not -100), or where attention is; starts
 and ends of answers are never at padding. Labels that do not exclude each other are a distribution
-each. A single output (regression) has none: the squared difference stands in for it. An example
-that is drawn for noise is so with all its tokens, its start and its end.
+each. Regression has none: the squared difference stands in for it. An example that is drawn for
+noise is so with all its tokens, its start and its end.
 Cost: data, labelled unless `alpha_task: 0`; a teacher of the same labels and vocabulary; one
 training; the teacher's weights and one forward pass of it a batch.
 """
@@ -23,10 +23,10 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from nlpcompress.core import counts
 from nlpcompress.core.config import Config
 from nlpcompress.core.method import Context, Method, Objective, task_objective
 from nlpcompress.losses import logits_mse, noisy_logits
+from nlpcompress.methods.distillation.answer_count import AnswerCount
 from nlpcompress.methods.distillation.answers import answer_loss, soft_loss_of
 
 
@@ -82,7 +82,8 @@ class LogitsDistillation(Method):
             loss=logits_mse if config.loss == "mse" else softened,
             noise=partial(noisy_logits, sigma=sigma, fraction=fraction) if sigma else None,
         )
+        count = AnswerCount(ctx.teacher, ctx.example_inputs)
         return (
-            Objective("soft_targets", config.alpha_ce, soft_targets, True, counts.labels),
+            Objective("soft_targets", config.alpha_ce, soft_targets, True, count),
             task_objective(config.task_weight),
         )

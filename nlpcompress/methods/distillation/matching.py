@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
+from itertools import count
 from typing import Any
 
 import torch
@@ -12,7 +13,6 @@ from torch import Tensor, nn
 
 from nlpcompress.core import counts
 from nlpcompress.core.method import Context, Objective, Progress, Step
-from nlpcompress.core.modes import eval_mode
 from nlpcompress.errors import ConfigError
 from nlpcompress.methods.distillation.comparing import (
     OF_ROWS,
@@ -28,19 +28,20 @@ from nlpcompress.methods.distillation.projections import (
     unregister,
 )
 from nlpcompress.models.features import Features
-from nlpcompress.models.inputs import accepts
 from nlpcompress.models.stored_teacher import StoredFeatures, StoredTeacher, depth_of
-from nlpcompress.scoring import on_device_of, same_randomness
+from nlpcompress.scoring import example_outputs, same_randomness
 
 NAME = "compression_features"
-PATH = f"{NAME}.projections"
 Place = int | str
 Batch = Mapping[str, Tensor]
 Pair = tuple[Place, Place]
 
 
 class FeatureMatching(nn.Module):
-    """Hooks on both models, and the projections, which the student holds while it trains."""
+    """Hooks on both models, and the projections, which the student holds while it trains.
+
+    It holds them as `compression_features`, those of a second method as `compression_features_2`.
+    """
 
     def __init__(
         self,
@@ -54,6 +55,7 @@ class FeatureMatching(nn.Module):
         assert ctx.teacher is not None, "a method that needs a teacher was let through without one"
         self.matches, self._student = tuple(matches), (student,)
         self.learning_rate = proj_learning_rate
+        self._name = _free_name(student)
         self._pairs = pairs_of(self.matches, student, ctx.teacher)
         with ExitStack() as undo:
             self._own = self._features(student, 0)
@@ -61,9 +63,9 @@ class FeatureMatching(nn.Module):
             self._theirs = self._features(ctx.teacher, 1)
             undo.callback(self._theirs.close)
             self.projections = self._made(student, ctx)
-            undo.callback(unregister, student, PATH)
+            undo.callback(unregister, student, self._path)
             self._hooks = undo.pop_all()
-        student.add_module(NAME, self)
+        student.add_module(self._name, self)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """One group of projections, or none."""
@@ -87,7 +89,12 @@ class FeatureMatching(nn.Module):
     def close(self) -> None:
         """Take the hooks off both models, and the projections off the student."""
         self._hooks.close()
-        delattr(self._student[0], NAME)
+        delattr(self._student[0], self._name)
+
+    @property
+    def _path(self) -> str:
+        """Where the projections are in the student."""
+        return f"{self._name}.projections"
 
     def _features(self, model: nn.Module, side: int) -> Features | StoredFeatures:
         if isinstance(model, StoredTeacher):
@@ -111,7 +118,7 @@ class FeatureMatching(nn.Module):
                 else:
                     seen = [(self._own.attention(a), self._theirs.attention(b)) for a, b in pairs]
                     made.update(head_projections(match, seen, number))
-        register(made, student, PATH)
+        register(made, student, self._path)
         return made
 
     def _count(self, match: Match, pairs: list[Pair]) -> Callable[[Batch], Tensor]:
@@ -155,6 +162,14 @@ def pairs_of(matches: Sequence[Match], student: nn.Module, teacher: nn.Module) -
     return [match.pairs(*depths) for match in matches]
 
 
+def _free_name(student: nn.Module) -> str:
+    """The first of `NAME`, `NAME_2`, … that the student has not."""
+    if not hasattr(student, NAME):
+        return NAME
+    numbered = (f"{NAME}_{number}" for number in count(2))
+    return next(name for name in numbered if not hasattr(student, name))
+
+
 def _check_gradient(state: Tensor, match: Match, place: int | str) -> None:
     if torch.is_grad_enabled() and not state.requires_grad:
         raise ConfigError(
@@ -165,9 +180,6 @@ def _check_gradient(state: Tensor, match: Match, place: int | str) -> None:
 
 
 def _run(model: nn.Module, ctx: Context) -> None:
-    """One pass over the example, in eval mode, that the hooks read; stored features have one."""
-    if isinstance(model, StoredTeacher):
-        return
-    known = {k: v for k, v in ctx.example_inputs.items() if accepts(model, k)}
-    with eval_mode(model), torch.no_grad():
-        model(**on_device_of(model, known))
+    """One pass over the example that the hooks read; stored features have one."""
+    if not isinstance(model, StoredTeacher):
+        example_outputs(model, ctx.example_inputs)

@@ -24,9 +24,9 @@ from typing import ClassVar, Literal
 from pydantic import Field, PositiveFloat
 from torch import nn
 
-from nlpcompress.core import counts
 from nlpcompress.core.config import Config
 from nlpcompress.core.method import Context, Objective, task_objective
+from nlpcompress.methods.distillation.answer_count import AnswerCount
 from nlpcompress.methods.distillation.answers import answer_loss, soft_loss_of
 from nlpcompress.methods.distillation.looking_inside import LooksInside
 from nlpcompress.methods.distillation.match import Match
@@ -74,7 +74,7 @@ class TripleLoss(LooksInside):
             loss=soft_loss_of(ctx.teacher, config.temperature),
             all_tokens=everywhere,
         )
-        count = counts.answered_tokens if everywhere else counts.labels
+        count = AnswerCount(ctx.teacher, ctx.example_inputs, all_tokens=everywhere)
         return (
             Objective("soft_targets", config.alpha_ce, soft_targets, True, count),
             task_objective(config.alpha_task),

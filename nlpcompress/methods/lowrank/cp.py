@@ -16,6 +16,7 @@ Cost: nothing; a recipe should train afterwards, gently, as chains of four are h
 the four layers are depthwise: few multiplications, but not as fast as their number says.
 """
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from pydantic import Field
@@ -24,6 +25,7 @@ from torch import nn
 from nlpcompress.core.edits import CpConv
 from nlpcompress.core.method import Context, Method
 from nlpcompress.core.plan import Plan
+from nlpcompress.errors import PlanError
 from nlpcompress.methods.lowrank.filter_ranks import (
     HALF,
     Bank,
@@ -57,11 +59,25 @@ class Cp(Method):
         """One `cp_conv` edit for each convolution that gets smaller. Raises `PlanError`."""
         found, config = banks(model), self.config
         if config.energy is None and not config.bayes:
+            _check_least(found, config)
             shares = {name: within(bank, config) for name, bank in found.items()}
             ranks = smaller(found, shares, numbers_of)
         else:
             ranks = decide(found, config, numbers_of)
         return Plan(tuple(CpConv(weight=name, rank=max(own)) for name, own in ranks.items()))
+
+
+def _check_least(found: Mapping[str, Bank], config: CpConfig) -> None:
+    """Raises `PlanError` when the least ranks take more than that share of some bank."""
+    keep = config.keep or HALF
+    least = {n: numbers_of(b, (config.least, 1)) / b.numbers for n, b in found.items()}
+    smaller_ones = [(share, name) for name, share in least.items() if share < 1]
+    share, name = max(smaller_ones, default=(0.0, ""))
+    if share > keep:
+        raise PlanError(
+            f"keep is {keep}, but with ranks of at least {config.least} the least possible of "
+            f"'{name}' is {share:.3g}; raise keep, or lower least"
+        )
 
 
 def within(bank: Bank, config: CpConfig) -> Ranks:

@@ -152,11 +152,17 @@ def decide(spectra: Mapping[str, Spectrum], config: SvdConfig) -> dict[str, int]
 def ranks_of_budget(spectra: Mapping[str, Spectrum], keep: float) -> dict[str, int]:
     """Ranks that take at most `keep` of all numbers, each matrix at least rank 1.
 
+    Raises `PlanError` when rank 1 takes more.
     Ranks are bought by the share of their matrix's energy that they hold for each number that they
     cost. After the greatest rank that saves numbers comes the whole matrix, with its full rank.
     """
-    room = int(keep * sum(s.rows * s.columns for s in spectra.values()))
-    room -= sum(s.price for s in spectra.values())
+    whole, least = (sum(of) for of in zip(*map(_extremes, spectra.values()), strict=True))
+    room = int(keep * whole) - least
+    if room < 0:
+        raise PlanError(
+            f"svd: keep is {keep}, but with rank 1 for all the least possible is "
+            f"{least / whole:.3g}; raise keep"
+        )
     ranks, closed = dict.fromkeys(spectra, 1), set[str]()
     steps = [step for name, spectrum in spectra.items() for step in _steps(name, spectrum)]
     for step in sorted(steps, key=lambda step: -step.worth):
@@ -165,6 +171,12 @@ def ranks_of_budget(spectra: Mapping[str, Spectrum], keep: float) -> dict[str, i
         else:
             ranks[step.name], room = step.rank, room - step.cost
     return ranks
+
+
+def _extremes(spectrum: Spectrum) -> tuple[int, int]:
+    """Numbers of the whole matrix, and of rank 1, or whole where that saves nothing."""
+    whole = spectrum.rows * spectrum.columns
+    return whole, min(spectrum.price, whole)
 
 
 class Step(NamedTuple):

@@ -36,6 +36,7 @@ class Magnitude(Method):
     name: ClassVar[str] = "magnitude"
     Config: ClassVar[type[MagnitudeConfig]] = MagnitudeConfig
     cuts: ClassVar[bool] = True
+    scheduled: ClassVar[bool] = True
 
     def prepare(self, model: nn.Module, ctx: Context) -> GateSet:
         """Gates on the body's weights, all open."""

@@ -105,6 +105,7 @@ class Movement(Method):
     name: ClassVar[str] = "movement"
     Config: ClassVar[type[MovementConfig]] = MovementConfig
     cuts: ClassVar[bool] = True
+    scheduled: ClassVar[bool] = True
 
     def prepare(self, model: nn.Module, ctx: Context) -> GateSet:
         """Gates on the body's weights, all open."""

@@ -85,6 +85,7 @@ class LearnedBits(Method):
     Config: ClassVar[type[LearnedBitsConfig]] = LearnedBitsConfig
     cuts: ClassVar[bool] = True
     quantizes: ClassVar[bool] = True
+    scheduled: ClassVar[bool] = True
 
     def prepare(self, model: nn.Module, ctx: Context) -> RelaxedFakeQuantSet:
         """A choice for each block, and grids of all bits for each of its weights."""

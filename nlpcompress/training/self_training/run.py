@@ -146,7 +146,8 @@ class SelfTraining:
             student.load_state_dict(weights)
             student.to(self.args.device).eval()
             return Round(**{**report, "per_class": tuple(report["per_class"])})
-        logits = self.folders.logits(number, partial(self._answers, teacher))
+        with self.args.main_process_first(local=False, desc="pseudo labels"):
+            logits = self.folders.logits(number, partial(self._answers, teacher))
         data, report = self._data(number, logits)
         trainer = self._trainer(number, student, data, self._soft_teacher(teacher, data, logits))
         with self._noise(student):

@@ -1,5 +1,7 @@
 """Soft targets and logit matching against their definitions."""
 
+from functools import partial
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -102,3 +104,21 @@ def test_labels_of_their_own_with_certain_logits_padding_and_a_teacher():
     loss.backward()
     assert float(loss.detach()) == pytest.approx(40)  # 80 for the first label, 0 for the second
     assert student.grad[0].tolist() == [pytest.approx(0.5), 0] and teacher.grad is None
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        logits_mse,
+        partial(soft_target_loss, temperature=0.5),
+        partial(soft_label_loss, temperature=2.0),
+    ],
+)
+def test_classes_that_are_not_there_have_no_part(loss):
+    there = torch.tensor([[1, 1, 1, 0, 0], [1, 1, 0, 0, 0]]).bool()
+    own, target = logits(2, 5).bfloat16().requires_grad_(), logits(2, 5, seed=1)
+    rows = [loss(own[[k], :count], target[[k], :count]) for k, count in enumerate((3, 2))]
+    found = loss(own, target, classes=there)
+    assert torch.allclose(found, sum(rows) / 2, atol=1e-6)
+    found.backward()
+    assert own.grad.isfinite().all() and bool((own.grad[~there] == 0).all())

@@ -128,3 +128,15 @@ def test_edits_that_do_not_fit_are_refused():
         apply_plan(bert, plan_from_json([edit]), texts)
     with pytest.raises(PlanError, match="darts searches networks of cells"):
         make_method("darts", {}).prepare(bert, Context(texts))
+
+
+def test_a_second_search_begins_anew():
+    model, inputs, _ = example()
+    method, ctx = make_method("darts", {}), Context(inputs)
+    for _ in range(2):
+        gates = method.prepare(model, ctx)
+        gates.advance(Progress(0, STEPS, 0))
+        model(**inputs).logits.square().sum().backward()
+        assert all(logits.grad.abs().sum() > 0 for logits in gates.parameters())
+        gates.advance(Progress(STEPS, STEPS, 0))
+        gates.close()

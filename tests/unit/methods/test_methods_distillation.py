@@ -105,3 +105,23 @@ def test_names_and_configs_that_are_wrong_are_told():
     ):
         make_method("logits", {"temperature": 0}, where="stages.2.config")
     assert set(METHODS) >= {"fine_tune", "head_importance", "logits", "neuron_importance"}
+
+
+@pytest.mark.parametrize("loss", ["kl", "mse"])
+def test_padding_has_no_part_in_spans_whatever_the_precision(loss):
+    names = ("start_logits", "end_logits")
+    student, teacher = ({name: torch.randn(2, 5) for name in names} for _ in range(2))
+    short = [{name: logits[:, :3] for name, logits in out.items()} for out in (student, teacher)]
+    attention = torch.tensor([[1, 1, 1, 0, 0]] * 2)
+    halves = {name: logits.bfloat16() for name, logits in student.items()}
+    found = soft(step(halves, teacher, {"attention_mask": attention}), loss=loss)
+    assert found.item() == pytest.approx(soft(step(*short), loss=loss).item(), rel=2e-2)
+
+
+def test_several_numbers_are_no_distribution():
+    config = SimpleNamespace(problem_type="regression")
+    ctx = Context({}, teacher=SimpleNamespace(config=config))
+    objective, _ = make_method("logits", {}).objectives(ctx)
+    teacher = torch.randn(6, 3)
+    found = objective.loss(step({"logits": teacher + 2}, {"logits": teacher}))
+    assert found.item() == pytest.approx(4)

@@ -124,6 +124,10 @@ def test_what_cannot_be_is_told():
         make_method("tucker", {"keep": 0.5, "bayes": True})
     with pytest.raises(PlanError, match=r"keep is 0\.01, but with ranks of at least 4 the least"):
         plan("tucker", model, inputs, keep=0.01, least=4)
+    with pytest.raises(
+        PlanError, match=r"keep is 0\.05, but with ranks .* 2 .* is 0\.\d+; raise keep"
+    ):
+        plan("cp", model, inputs, keep=0.05, least=2)
     with pytest.raises(PlanError, match="filter banks would get smaller; ask for less"):
         plan("tucker", model, inputs, energy=0.9999)
     text, words = FAMILIES["bert"]()

@@ -120,3 +120,27 @@ def test_bits_are_learnt_in_a_training_only():
     assert make_method("learned_widths", {}).plan(model, Context(inputs)) == Plan()
     with pytest.raises(ConfigError, match="bits must ascend without repeats"):
         make_method("learned_bits", {"bits": [4, 2]})
+
+
+def test_a_layer_is_the_mean_of_its_narrower_selves():
+    torch.manual_seed(0)
+    model, inputs = FAMILIES["bert"]()
+    model.eval()
+    method = make_method(
+        "learned_widths", {"keep": 0.9, "neurons": [0.25, 0.5, 1.0], "round_to": 1}
+    )
+    gates = method.prepare(model, Context(inputs))
+    answers = []
+    last = model.bert.encoder.layer[-1].output.dense
+    last.register_forward_hook(lambda *seen: answers.append(seen[-1]))
+    choice = gates.gates[-1]._choice[0]
+    with torch.no_grad():
+        choice.logits.copy_(torch.tensor([0.5, -0.5, 0.0]))
+        model(**inputs)
+        for place in range(3):
+            choice.chosen = place
+            model(**inputs)
+    mixed, *narrower = answers
+    expected = sum(s * a for s, a in zip(choice.shares(), narrower, strict=True))
+    torch.testing.assert_close(mixed, expected)
+    assert relative_error([narrower[0]], [narrower[2]]) > 1e-2

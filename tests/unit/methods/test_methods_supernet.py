@@ -204,3 +204,31 @@ def test_what_the_model_has_not_is_refused(method, config, error, text):
 def test_a_slice_of_everything_is_no_cut():
     model, _, ctx = example("bert")
     assert make_method("slice", {}).plan(model, ctx) == Plan()
+
+
+def test_running_statistics_are_those_of_the_whole_network():
+    model, _, ctx = example("resnet_basic")
+    (batch,) = ctx.batches()
+    model.train()
+    alone = copy.deepcopy(model)
+    alone(**batch)
+    gates = make_method("supernet", {"channels": [0.5], "round_to": 2}).prepare(model, ctx)
+    outputs = model(**batch)
+    (objective,) = gates.objectives()
+    objective.loss(Step(batch, outputs, outputs.loss)).backward()
+    gates.close()
+    expected, found = dict(alone.named_buffers()), dict(model.named_buffers())
+    assert expected and all(torch.equal(value, found[name]) for name, value in expected.items())
+    model(**batch)
+    assert any(not torch.equal(value, found[name]) for name, value in expected.items())
+
+
+def test_smaller_networks_get_of_a_batch_what_they_take():
+    model, inputs, ctx = example("resnet_basic")
+    gates = make_method("supernet", {"round_to": 2}).prepare(model, ctx)
+    (objective,) = gates.objectives()
+    outputs = model(**inputs)
+    mixed = {"soft_labels": torch.rand(2, 2), "teacher_row": torch.arange(2), **inputs}
+    found = [objective.loss(Step(each, outputs, torch.zeros(()))) for each in (inputs, mixed)]
+    assert found[0] > 0 and found[0] == found[1]
+    gates.close()

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from nlpcompress.core.plan import plan_from_json
 from nlpcompress.errors import ConfigError
@@ -131,3 +132,30 @@ def test_rounds_share_a_training_with_nothing_else_that_learns(tmp_path):
     ours = trainer(tmp_path, methods={"lottery_ticket": {"rounds": 1}, "features": PROJECTED})
     with pytest.raises(ConfigError, match="lottery_ticket and features cannot share a training"):
         ours.train()
+
+
+def test_two_methods_may_look_inside(tmp_path):
+    attentions = {"alpha_hidden": 0.0, "alpha_embedding": 0.0, "proj": "linear"}
+    both = {"layerwise": attentions, "features": PROJECTED}
+    ours = trainer(tmp_path, methods=both, max_steps=4, save_strategy="steps", save_steps=4)
+    names = [key for key, _ in ours.model.named_parameters()]
+    ours.train()
+    saved = load_file(tmp_path / "checkpoint-4" / "model.safetensors")
+    found = {key.split(".")[0] for key in saved if key.startswith("compression_")}
+    assert found == {"compression_features", "compression_features_2"}
+    assert [key for key, _ in ours.model.named_parameters()] == names
+    assert not hasattr(ours.model, "_ddp_params_and_buffers_to_ignore")
+    for model in (ours.model, ours.teacher):
+        assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+
+
+def test_features_are_those_of_the_whole_student_beside_smaller_ones(tmp_path):
+    small = {"heads": [0.25], "neurons": [0.25], "samples": 0, "weight": 1e-9}
+    alone = {"features": {"intermediate_matches": [{"layers": "last"}]}}
+    seen = []
+    for methods in (alone, {"supernet": small, **alone}, {**alone, "supernet": small}):
+        ours = trainer(tmp_path, methods=methods, dropout=0.0, max_steps=1, logging_steps=1)
+        ours.args.warmup_steps = 0
+        ours.train()
+        seen.append(ours.state.log_history[0]["loss_hidden_mse"])
+    assert seen[1:] == pytest.approx(seen[:1] * 2, rel=1e-5)

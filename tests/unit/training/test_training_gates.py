@@ -207,3 +207,56 @@ def test_pruning_and_distillation_are_two_methods_in_one_training(tmp_path):
     )
     ours.train()
     assert {"loss_sparsity", "loss_soft_targets", "loss_task"} <= set(ours.state.log_history[0])
+
+
+def test_a_model_that_is_made_when_the_training_starts_would_have_no_gates(tmp_path):
+    def new():
+        return tiny_bert()
+
+    def ours(name):
+        return CompressionTrainer(
+            args=arguments(tmp_path),
+            model_init=new,
+            train_dataset=Examples(),
+            methods=[make_method(name, {})],
+        )
+
+    with pytest.raises(ConfigError, match=r"movement prepare .* but model_init= makes another one"):
+        ours("movement").train()
+    assert ours("fine_tune").train().global_step == 4
+
+
+def test_copies_on_several_devices_would_have_no_gates(tmp_path):
+    ours = trainer(tmp_path, tiny_bert(), "movement")
+    ours.args._n_gpu = 2
+    with pytest.raises(ConfigError, match="on 2 devices in one process copies of it would train"):
+        ours.train()
+
+
+BEST = {"load_best_model_at_end": True, "save_strategy": "steps", "eval_strategy": "steps"}
+BEST |= {"save_steps": 2, "eval_steps": 2, "metric_for_best_model": "loss"}
+
+
+@pytest.mark.parametrize("name", ["movement", "magnitude", "darts", "learned_bits"])
+def test_the_best_model_of_the_middle_is_none_that_a_schedule_ends_in(tmp_path, name):
+    model = tiny_bert()
+    before = weights(model)
+    ours = CompressionTrainer(
+        model,
+        arguments(tmp_path, **BEST),
+        train_dataset=Examples(),
+        eval_dataset=Examples(16),
+        methods=[make_method(name, {})],
+    )
+    with pytest.raises(ConfigError, match=f"{name} cut by a schedule, and load_best_model_at_end"):
+        ours.train()
+    assert all(torch.equal(before[key], value) for key, value in weights(model).items())
+
+
+@pytest.mark.parametrize("name", ["head_gates", "hessian_mixed"])
+def test_the_best_model_is_the_one_that_was_evaluated(tmp_path, name):
+    worst = {"greater_is_better": True}  # of the loss: an early one
+    ours = trainer(tmp_path, tiny_bert(), name, learning_rate=3e-2, **BEST, **worst)
+    ours.train()
+    assert ours.state.best_global_step < 12
+    assert ours.evaluate()["eval_loss"] == pytest.approx(ours.state.best_metric, abs=1e-6)

@@ -74,3 +74,16 @@ def test_what_cannot_be_learnt_is_told(pair, tmp_path):
         trainer(pair, tmp_path, data=False)
     with pytest.raises(ConfigError, match="'features' compares what teacher and student hold of"):
         trainer(pair, tmp_path, method="features")
+
+
+def test_answers_for_each_token_are_those_to_other_tokens(pair, tmp_path):
+    _, tokenizer, *_ = pair
+    taggers = [
+        random_model(
+            random_config(BERT), task="token-classification", labels=("a", "b"), tokenizer=tokenizer
+        )
+        for _ in range(2)
+    ]
+    with pytest.raises(ConfigError, match="answers for each token, and the tokens of teacher_data"):
+        trainer((taggers[0], tokenizer, taggers[1], tokenizer), tmp_path)
+    assert not (tmp_path / "answers").exists()

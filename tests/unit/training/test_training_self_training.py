@@ -2,12 +2,13 @@
 
 import json
 import signal
+from contextlib import contextmanager
 
 import pytest
 import torch
 from safetensors.torch import load_file
 from torch.utils.data import default_collate
-from transformers import TrainerCallback
+from transformers import TrainerCallback, TrainingArguments
 
 from nlpcompress.errors import ConfigError, DataError, FormatError
 from nlpcompress.training import CompressionTrainer
@@ -175,3 +176,30 @@ def test_students_and_data_that_cannot_be_are_refused(tmp_path):
         begin(threshold=0.999)
     with pytest.raises(ConfigError, match=r"the teacher has 2 labels .*the student 3"):
         begin(lambda: tiny_bert(num_labels=3))
+
+
+def test_one_process_answers_while_the_others_wait(tmp_path, monkeypatch):
+    inside, answered = [False], []
+
+    @contextmanager
+    def first(*_, **__):
+        inside[0] = True
+        yield
+        inside[0] = False
+
+    def spy(*args, **values):
+        answered.append(inside[0])
+        return pseudo_labels(*args, **values)
+
+    monkeypatch.setattr(TrainingArguments, "main_process_first", first)
+    monkeypatch.setattr("nlpcompress.training.self_training.run.pseudo_labels", spy)
+    args = arguments(tmp_path, max_steps=1)
+    self_train(student, student(), data(8, 16), args=args, config=config(threshold=0.0))
+    assert answered == [True, True]
+
+
+def test_processes_share_the_files_of_a_round(tmp_path):
+    given = [tmp_path / "run", "--round", "none", "--step", "0"]
+    done = children.run(main, given, tmp_path, processes=2)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert (tmp_path / "run" / "round-1" / "student.safetensors").exists()

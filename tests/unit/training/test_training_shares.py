@@ -1,7 +1,10 @@
 """A step is the same however it is split, although its parts have other numbers of tokens."""
 
+import math
+
 import pytest
 import torch
+from torch.utils.data import SequentialSampler
 
 from nlpcompress.core import counts
 from nlpcompress.methods import make_method
@@ -35,14 +38,18 @@ TAUGHT = {
 }
 
 
-def _ended(folder, methods, size, steps, **values):
+def _unlabelled(rows):
+    return {name: value for name, value in collate(rows).items() if name != "labels"}
+
+
+def _ended(folder, methods, size, steps, *, labelled=True, **values):
     model = token_bert()
     split = {"per_device_train_batch_size": size, "gradient_accumulation_steps": steps}
     trainer = CompressionTrainer(
         model,
         arguments(folder, **SENSITIVE, **split),
         train_dataset=RaggedTokens(),
-        data_collator=collate,
+        data_collator=collate if labelled else _unlabelled,
         methods=[make_method(name, config) for name, config in methods.items()],
         teacher=other(model),
         **values,
@@ -106,3 +113,72 @@ def test_pictures_count_as_examples():
         counts.token_pairs,
     )
     assert [int(count(batch)) for count in every] == [3] * 5
+
+
+@pytest.mark.parametrize(
+    "methods",
+    [
+        {"logits": {"alpha_task": 0.0}},
+        {"triple_loss": {**SMALL, "alpha_task": 0.0}},
+        {"layerwise": {"phase": "prediction"}},
+        {"logits": {"alpha_task": 0.0}, "supernet": {"samples": 1, "weight": 5.0}},
+    ],
+    ids=" and ".join,
+)
+def test_answers_for_tokens_that_nobody_labelled_count_as_tokens(tmp_path, methods):
+    whole, losses = _ended(tmp_path, methods, 8, 1, labelled=False)
+    assert distance(whole, weights(token_bert())) > 1e-3
+    for size, steps in ((4, 2), (1, 8)):
+        split, logged = _ended(tmp_path, methods, size, steps, labelled=False)
+        assert distance(whole, split) < 1e-6, (size, steps)
+        assert logged == pytest.approx(losses, abs=2e-4)
+
+
+@pytest.mark.parametrize("size", [2, 1])
+def test_rows_without_labels_are_no_part_of_the_log(tmp_path, size):
+    """Row 0 of each two has none; alone in a batch its loss is NaN."""
+
+    class Half(RaggedTokens):
+        def __getitem__(self, row):
+            example = super().__getitem__(row)
+            return example if row % 2 else {**example, "labels": -100 + 0 * example["labels"]}
+
+    args = arguments(
+        tmp_path, **SENSITIVE, per_device_train_batch_size=size, gradient_accumulation_steps=2
+    )
+    trainer = CompressionTrainer(
+        token_bert(), args, train_dataset=Half(), data_collator=collate, methods=[]
+    )
+    trainer._get_train_sampler = lambda *_: SequentialSampler(trainer.train_dataset)
+    trainer.train()
+    lines = [line for line in trainer.state.log_history if "loss" in line]
+    assert all(math.isfinite(line["loss_task"]) for line in lines)
+    assert all(line["loss"] == pytest.approx(line["loss_task"], abs=1e-4) for line in lines)
+    assert all(value.isfinite().all() for value in weights(trainer.model).values())
+
+
+def test_a_step_without_any_labels_has_no_loss(tmp_path):
+    class Unlabelled(RaggedTokens):
+        def __getitem__(self, row):
+            example = super().__getitem__(row)
+            return {**example, "labels": torch.full_like(example["labels"], -100)}
+
+    model = token_bert()
+    trainer = CompressionTrainer(
+        model,
+        arguments(tmp_path, **SENSITIVE, per_device_train_batch_size=4),
+        train_dataset=Unlabelled(),
+        data_collator=collate,
+        methods=[make_method("features", {"alpha_task": 0.0})],
+        teacher=other(model),
+    )
+    trainer.train()
+    lines = [line for line in trainer.state.log_history if "loss" in line]
+    assert all(line["loss_task"] == 0 for line in lines)
+    assert all(line["loss"] == pytest.approx(line["loss_hidden_mse"], abs=1e-4) for line in lines)
+
+
+def test_a_count_is_of_no_type_that_cannot_hold_it():
+    for dtype in (torch.bool, torch.uint8, torch.bfloat16):
+        batch = {"some": torch.zeros(257, 2, dtype=dtype)}
+        assert float(counts.examples(batch)) == 257

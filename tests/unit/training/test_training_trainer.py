@@ -89,6 +89,14 @@ def test_each_objective_is_logged_under_its_name(tmp_path):
     assert "train_loss" in summary and "loss_task" not in summary
 
 
+def test_what_was_not_logged_is_not_logged_with_a_later_training(tmp_path):
+    ours = trainer(tmp_path, tiny_bert(), args=arguments(tmp_path, max_steps=3, learning_rate=0.1))
+    for _ in range(2):
+        ours.train()
+        line = ours.state.log_history[0]
+        assert line["loss"] == pytest.approx(line["loss_task"], abs=1e-4)
+
+
 def test_logged_parts_are_means_over_the_micro_batches(tmp_path):
     args = arguments(tmp_path, per_device_train_batch_size=2, gradient_accumulation_steps=4)
     ours = trainer(tmp_path, tiny_bert(), args=args)
