@@ -38,9 +38,17 @@ def require_teacher(
 ) -> nn.Module | None:
     """The teacher; of several, an ensemble of equal weights.
 
-    Raises `ConfigError` when a method needs a teacher and there is none, or looks into an ensemble.
+    Raises `ConfigError` when a method needs a teacher and there is none, or looks into an ensemble,
+    and for what is no model.
     """
-    if isinstance(teacher, list | tuple):
+    several = isinstance(teacher, list | tuple)
+    for one in teacher if several else [teacher]:
+        if not isinstance(one, nn.Module | None):
+            raise ConfigError(
+                f"a teacher is a model, got {one!r}; load it first, as with "
+                "nlpcompress.models.load_model(name, task=…)"
+            )
+    if several:
         teacher = Ensemble(teacher)
     needing = [method.name for method in methods if method.needs_teacher]
     if needing and teacher is None:

@@ -250,6 +250,8 @@ def test_teachers_that_do_not_fit_are_refused(tmp_path):
             trainer(tmp_path, student, methods=[logits()], teacher=teacher)
 
     refusal(r"method 'logits' learns from a teacher, but none was given; pass teacher=", None)
+    refusal(r"a teacher is a model, got 'bert-base-uncased'; load it first", "bert-base-uncased")
+    refusal(r"a teacher is a model, got 'b'", [tiny_bert(), "b"])
     refusal(r"share parameters.*teacher=copy.deepcopy\(model\)", model)
     refusal(
         r"the teacher has 2 labels \(LABEL_0, LABEL_1\), the student 3", tiny_bert(num_labels=2)
