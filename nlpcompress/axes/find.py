@@ -19,6 +19,7 @@ from nlpcompress.models.quantized import schemes
 HEAD_DIM = "the head size is a constant in the model's code"
 TWICE = "appears twice in one dimension of a tensor"
 QUANTIZED = "quantized: cut first, then quantize"
+UNSTORED = "in a buffer that transformers does not store"
 HIDDEN = "kernel"
 RANK = "rank"
 
@@ -32,6 +33,7 @@ class Draft:
     sighting: Sighting
     between_factors: bool
     quantized: bool
+    unstored: bool
 
     @property
     def kind(self) -> str:
@@ -42,7 +44,8 @@ class Draft:
         if len({(cut.tensor, cut.dim) for cut in self.slices}) < len(self.slices):
             return self.atom.frozen or TWICE
         of_the_code = HEAD_DIM if self.kind == "head_dim" else None
-        return self.atom.frozen or of_the_code or (QUANTIZED if self.quantized else None)
+        of_a_tensor = QUANTIZED if self.quantized else UNSTORED if self.unstored else None
+        return self.atom.frozen or of_the_code or of_a_tensor
 
     @property
     def paths(self) -> list[str]:
@@ -60,7 +63,7 @@ def find_axes(model: nn.Module, example_inputs: Mapping[str, Tensor]) -> Axes:
     """
     traced = Trace(model, export_graph(model, example_inputs))
     quantized = {f"{path}.weight" for path in schemes(model)}
-    every = _drafts(traced, second_factors(model) | rank_columns(model), quantized)
+    every = _drafts(traced, second_factors(model) | rank_columns(model), quantized, unstored(model))
     drafts = [draft for draft in every if draft.kind != HIDDEN]
     taps = taps_of(model, traced.notes.consumers)
     axes = [
@@ -77,11 +80,19 @@ def find_axes(model: nn.Module, example_inputs: Mapping[str, Tensor]) -> Axes:
     return Axes(axes, traced.notes.unknown_ops)
 
 
-def _drafts(traced: Trace, seconds: Collection[str], quantized: Collection[str]) -> list[Draft]:
+def unstored(model: nn.Module) -> set[str]:
+    """Names of buffers that are made anew with the model, and as the config says."""
+    stored = model.state_dict().keys()
+    return {name for name, _ in model.named_buffers()} - stored
+
+
+def _drafts(
+    traced: Trace, seconds: Collection[str], quantized: Collection[str], made: Collection[str]
+) -> list[Draft]:
     """One for each atom of a parameter or buffer, in the order in which the graph makes them.
 
     The columns of the tensors in `seconds` are the ranks of factored matrices; those in `quantized`
-    are packed.
+    are packed, those in `made` not stored.
     """
     slices: dict[Atom, list[Slice]] = {}
     for name, dims in traced.tensors.items():
@@ -98,6 +109,7 @@ def _drafts(traced: Trace, seconds: Collection[str], quantized: Collection[str])
             seen.get(atom, Sighting()),
             between_factors=any(cut.tensor in seconds and cut.dim == 1 for cut in cuts),
             quantized=any(cut.tensor in quantized for cut in cuts),
+            unstored=any(cut.tensor in made for cut in cuts),
         )
         for atom, cuts in slices.items()
     ]

@@ -192,3 +192,17 @@ def test_sizes_that_depend_on_the_data_are_walked_over():
     assert axes["encoder.layers.0.neurons"].frozen is None
     assert axes["decoder.layers.0.heads"].frozen is None
     assert all(name.startswith("aten.") for name in axes.unknown_ops)
+
+
+def test_an_axis_of_a_buffer_that_is_not_stored_is_frozen():
+    class Scaled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.out = nn.Linear(6, 5), nn.Linear(5, 3)
+            self.register_buffer("scale", torch.rand(5), persistent=False)
+
+        def forward(self, x):
+            return self.out(self.a(x) * self.scale)
+
+    (axis,) = [axis for axis in find_axes(Scaled(), inputs()) if axis.size == 5]
+    assert axis.frozen == "in a buffer that transformers does not store"
