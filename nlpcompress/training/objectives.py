@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from accelerate import Accelerator
 from torch import Tensor
+from transformers import TrainingArguments
 
 from nlpcompress.core.method import Context, Gates, Method, Objective, task_objective
 from nlpcompress.errors import ConfigError
@@ -35,6 +36,19 @@ def collect_objectives(
         raise ConfigError(f"all objectives ({', '.join(names)}) have weight 0: nothing to learn")
     counting = [o for o in found if o.weight > 0 or o.name == TASK]
     return tuple(sorted(counting, key=lambda o: o.runs_again))
+
+
+def refuse_checkpointing(objectives: Sequence[Objective], args: TrainingArguments) -> None:
+    """Raises `ConfigError` where passes of smaller networks would be made again as the whole one's.
+
+    Gradient checkpointing runs layers once more in the backward pass, when masks are open again.
+    """
+    again = [objective.name for objective in objectives if objective.runs_again]
+    if again and args.gradient_checkpointing:
+        raise ConfigError(
+            f"the objective '{again[0]}' runs smaller networks, which gradient_checkpointing would "
+            "run again as the whole one; leave it out"
+        )
 
 
 def weighted_sum(objectives: Sequence[Objective], losses: Mapping[str, Tensor]) -> Tensor:

@@ -34,6 +34,7 @@ from nlpcompress.training.objectives import (
     TASK,
     ObjectiveMeter,
     collect_objectives,
+    refuse_checkpointing,
     weighted_sum,
 )
 from nlpcompress.training.order_objective import ORDER, split_order
@@ -115,6 +116,7 @@ class CompressionTrainer(TwoReadersTrainer):
     def objectives(self) -> tuple[Objective, ...]:
         """The terms of the training loss."""
         found = collect_objectives(self.methods, self.gates, self.context())
+        refuse_checkpointing(found, self.args)
         models_own = self.compute_loss_func is None and self.label_smoother is None
         return split_order(found, self.label_names) if models_own else found
 

@@ -233,6 +233,14 @@ def test_copies_on_several_devices_would_have_no_gates(tmp_path):
         ours.train()
 
 
+def test_passes_of_smaller_networks_are_not_made_again(tmp_path):
+    args = arguments(tmp_path, max_steps=2, gradient_checkpointing=True)
+    methods = [make_method("supernet", {"heads": [0.5, 1.0]})]
+    ours = CompressionTrainer(tiny_bert(), args, train_dataset=Examples(), methods=methods)
+    with pytest.raises(ConfigError, match="'slices' runs smaller networks, which gradient_checkp"):
+        ours.train()
+
+
 BEST = {"load_best_model_at_end": True, "save_strategy": "steps", "eval_strategy": "steps"}
 BEST |= {"save_steps": 2, "eval_steps": 2, "metric_for_best_model": "loss"}
 
