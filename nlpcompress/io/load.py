@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 from nlpcompress.errors import FormatError
 from nlpcompress.io.format import read_json, read_manifest
 from nlpcompress.io.loader import align_tensors
-from nlpcompress.io.swap import recover
+from nlpcompress.io.swap import readable
 from nlpcompress.models import cells
 from nlpcompress.models.tasks import task_named
 
@@ -24,8 +24,7 @@ def load_model_folder(path: str | Path, task: str | None = None) -> PreTrainedMo
     Weights keep the type they were saved in. Raises `FormatError` for a missing, truncated or
     half-written folder and for a newer format version, `UnknownNameError` for an unknown task.
     """
-    folder = Path(path)
-    recover(folder)
+    folder = readable(Path(path))
     if not folder.is_dir():
         raise FormatError(f"there is no folder {folder}; give the folder of a saved model")
     config = read_json(folder / "config.json")

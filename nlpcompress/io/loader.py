@@ -8,11 +8,17 @@ a bit mask and the nonzeros, see `packing.py`; in memory they are dense:
     {"bert.encoder.layer.0.output.dense.weight":
         {"scheme": "bitmask-int8", "nonzeros": 354, "dtype": "float32"}, …}
 
+A weight that lies in factors or as a chain of filters, and a shared tensor's other names, are in no
+file; `save_model` writes an empty tensor there, so that a reader without this hook fails on a shape
+where it would else draw random weights.
+
 A copy of this file lies beside saved models as `nlpcompress_loader.py`, named by `auto_map`, so
 that `trust_remote_code=True` opens them where nlpcompress is not installed.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -30,6 +36,8 @@ from transformers.utils.quantization_config import QuantizationConfigMixin
 
 try:
     from nlpcompress.io.packing import SCHEMES, SUFFIXES, Packed, placeholders, unpack
+    from nlpcompress.models.factors import ranks
+    from nlpcompress.models.filters import chains
     from nlpcompress.models.structure import (
         DiskNames,
         FormatError,
@@ -39,13 +47,13 @@ try:
         named_tensors,
         recorded_ties,
     )
-    from nlpcompress.models.ties import tie, tied_once
+    from nlpcompress.models.ties import stand_in, tie, tied_once, untie
 except ImportError:
     # transformers 4 copies only files that this one itself imports.
     from .nlpcompress_activations import RoundedInputs as _RoundedInputs  # noqa: F401
     from .nlpcompress_codes import unpack_codes as _unpack_codes  # noqa: F401
-    from .nlpcompress_factors import ranks as _ranks  # noqa: F401
-    from .nlpcompress_filters import chains as _chains  # noqa: F401
+    from .nlpcompress_factors import ranks
+    from .nlpcompress_filters import chains
     from .nlpcompress_grid import Scheme as _Scheme  # noqa: F401
     from .nlpcompress_heads import head_widths as _head_widths  # noqa: F401
     from .nlpcompress_packing import SCHEMES, SUFFIXES, Packed, placeholders, unpack
@@ -59,7 +67,7 @@ except ImportError:
         named_tensors,
         recorded_ties,
     )
-    from .nlpcompress_ties import tie, tied_once
+    from .nlpcompress_ties import stand_in, tie, tied_once, untie
 
 METHOD = "nlpcompress"
 FORMAT_VERSION = 1
@@ -117,11 +125,16 @@ class StructureQuantizer(HfQuantizer):
     """Shapes the skeleton before weights are loaded, and keeps the record true when saving."""
 
     requires_calibration = False
+    writes_stand_ins = False
 
     def _process_model_before_weight_loading(self, model: nn.Module, **kwargs: Any) -> nn.Module:
         build(model, self.quantization_config.structure)
         _forget_ties_of_codes(model)
-        _expect_ties(model, recorded_ties(model, self.quantization_config.structure))
+        shared = recorded_ties(model, self.quantization_config.structure)
+        untie(model, shared)
+        _expect_ties(model, shared)
+        self.passed_over = model._keys_to_ignore_on_load_unexpected
+        _pass_over(model, _dense_names(model))
         self.expected = _expect_packed(model, self.quantization_config.packing)
         return model
 
@@ -132,6 +145,7 @@ class StructureQuantizer(HfQuantizer):
 
     def _process_model_after_weight_loading(self, model: nn.Module, **kwargs: Any) -> nn.Module:
         vars(model).pop("tie_weights", None)
+        model._keys_to_ignore_on_load_unexpected = self.passed_over
         _unpack(model, self.expected)
         self._forget_packing(model)
         # Nothing is quantized: `.half()`, Trainer and further surgery must work as on any model.
@@ -160,10 +174,14 @@ class StructureQuantizer(HfQuantizer):
         """
         if not any(name.startswith(ATTACHED) for name, _ in model.named_children()):
             self.quantization_config.structure = describe(model)
-        if not self.quantization_config.structure.get("shared"):
+        shared = recorded_ties(model, self.quantization_config.structure)
+        if not shared and not self.writes_stand_ins:
             return None, {}
-        kept = tied_once(named_tensors(model))
-        return {name: value for name, value in model.state_dict().items() if name in kept}, {}
+        state = model.state_dict()
+        if shared:
+            kept = tied_once(named_tensors(model))
+            state = {name: value for name, value in state.items() if name in kept}
+        return state | (_stand_ins(model, shared) if self.writes_stand_ins else {}), {}
 
     def update_dtype(self, dtype: Any) -> Any:
         return dtype
@@ -182,6 +200,23 @@ class StructureQuantizer(HfQuantizer):
     @property
     def is_compileable(self) -> bool:
         return True
+
+
+@contextmanager
+def stand_ins(model: nn.Module) -> Iterator[None]:
+    """Inside, `save_pretrained` writes stand-ins too.
+
+    A training's own checkpoints have none: who loads them into the live model would meet them.
+    """
+    quantizer = getattr(model, "hf_quantizer", None)
+    if quantizer is None:
+        yield
+        return
+    quantizer.writes_stand_ins = True
+    try:
+        yield
+    finally:
+        quantizer.writes_stand_ins = False
 
 
 class ConfigShim:
@@ -225,6 +260,28 @@ def _tie_all(
         other["missing_keys"] = missing_keys
     type(model).tie_weights(model, **other)
     tie(model, shared)
+
+
+def _dense_names(model: nn.Module) -> list[str]:
+    """Weights of the stock skeleton that the model holds as the product of others."""
+    return [f"{path}.weight" for path in (*ranks(model), *chains(model))]
+
+
+def _stand_ins(model: nn.Module, shared: Iterable[str]) -> dict[str, Tensor]:
+    tensors = named_tensors(model)
+    dense = {name: torch.empty(0, dtype=model.dtype) for name in _dense_names(model)}
+    return dense | {name: stand_in(tensors[name].detach()) for name in shared}
+
+
+def _pass_over(model: nn.Module, names: Iterable[str]) -> None:
+    """Have transformers not speak of these names when it meets them in a file.
+
+    There a name may have the base model's prefix where the model has it not, or the reverse.
+    """
+    known = model._keys_to_ignore_on_load_unexpected
+    prefix, kind = f"{model.base_model_prefix}.", list if known is None else type(known)
+    more = (rf"(^|\.){re.escape(name.removeprefix(prefix))}$" for name in names)
+    model._keys_to_ignore_on_load_unexpected = kind([*(known or ()), *more])
 
 
 def _expect_packed(model: nn.Module, packing: Packing) -> dict[str, tuple[Tensor, Recipe]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from nlpcompress.errors import ConfigError, FormatError
 from nlpcompress.io.card import FOLDER, folder_card
 from nlpcompress.io.contents import model_files
-from nlpcompress.io.swap import recover
+from nlpcompress.io.swap import readable
 
 Content = Path | bytes
 TOKEN_SHAPE = re.compile(rb"\bhf_[A-Za-z0-9]{30,}\b")
@@ -20,12 +20,11 @@ BINARY = ("*.safetensors", "*.onnx", "*.onnx.data", "*.onnx_data")
 def files_to_push(folder: str | Path, repo_id: str) -> dict[str, Content]:
     """Name in the repository → file, or the content itself where it differs from the file's.
 
-    A folder without README.md gets a card made of its report and recipe; a save that was killed
-    while it replaced the folder is finished or undone first. Raises `FormatError` when
-    the folder is not a finished model, or when a file of it holds a token.
+    A folder without README.md gets a card made of its report and recipe. Where a save was killed
+    while it replaced the folder, the old one is read. Raises `FormatError` when the folder is not a
+    finished model, or when a file of it holds a token.
     """
-    folder = Path(folder).resolve()
-    recover(folder)
+    folder = readable(Path(folder).resolve())
     files: dict[str, Content] = {**model_files(folder)}
     readme = files.get("README.md")
     if isinstance(readme, Path):

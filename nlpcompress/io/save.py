@@ -82,7 +82,8 @@ def save_model(  # noqa: PLR0913
     out = Path(out).resolve()
     shapes = record_structure(model)
     with replacing(out) as folder:
-        model.save_pretrained(folder, max_shard_size=max_shard_size)
+        with loader.stand_ins(model):
+            model.save_pretrained(folder, max_shard_size=max_shard_size)
         if processor is not None:
             processor.save_pretrained(folder)
         packed = pack_folder(folder, model, storage)

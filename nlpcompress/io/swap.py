@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,8 @@ WEIGHTS = (
     "pytorch_model*.bin",
     "pytorch_model*.bin.index.json",
 )
+BETWEEN_RENAMES = 0.1
+"""Seconds."""
 
 
 @contextmanager
@@ -48,8 +51,23 @@ def replacing(out: Path) -> Iterator[Path]:
     _swap(new, out)
 
 
+def readable(out: Path) -> Path:
+    """`out`, or the old folder where a killed replacement left it aside and nothing in its place.
+
+    Readers move nothing: a writer may be at work, which takes a moment from one rename to the next,
+    and a disk may be read-only.
+    """
+    old = _sibling(out, "old")
+    if not out.exists() and old.exists():
+        time.sleep(BETWEEN_RENAMES)
+    return old if old.exists() and not out.exists() else out
+
+
 def recover(out: Path) -> None:
-    """Finish or undo a killed replacement: then `out` is the old folder or the new one, whole."""
+    """Finish or undo a killed replacement: then `out` is the old folder or the new one, whole.
+
+    A writer's part, of which there is one at a time.
+    """
     old = _sibling(out, "old")
     if not old.exists():
         return
@@ -73,7 +91,11 @@ def _finish(old: Path, out: Path) -> None:
     for entry in _foreign(old):
         if not (out / entry.name).exists():
             os.replace(entry, out / entry.name)
-    shutil.rmtree(old)
+    # Under this name nothing is ever recovered: a manifest that is gone makes all files foreign.
+    gone = _sibling(out, "gone")
+    shutil.rmtree(gone, ignore_errors=True)
+    os.replace(old, gone)
+    shutil.rmtree(gone)
 
 
 def _foreign(folder: Path) -> Iterable[Path]:

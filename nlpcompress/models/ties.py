@@ -3,7 +3,7 @@
 This file needs torch only: a copy of it lies beside saved models.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from torch import Tensor, nn
@@ -21,6 +21,21 @@ def tie(model: nn.Module, ties: Mapping[str, str]) -> None:
         table, own = _place(model, name)
         other, key = _place(model, first)
         table[own] = other[key]
+
+
+def untie(model: nn.Module, names: Iterable[str]) -> None:
+    """Have the model hold a stand-in under each of the names."""
+    for name in names:
+        table, own = _place(model, name)
+        table[own] = stand_in(table[own])
+
+
+def stand_in(tensor: Tensor) -> Tensor:
+    """As many dimensions and no element: who takes it for the tensor fails on its shape."""
+    empty = tensor.new_empty((0, *tensor.shape[1:]))
+    if not isinstance(tensor, nn.Parameter):
+        return empty
+    return nn.Parameter(empty, requires_grad=tensor.requires_grad)
 
 
 def tied_once(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -53,10 +53,13 @@ def _tolerance(model: nn.Module, outputs: list[Tensor]) -> float:
 
 
 def relative_error(expected: list[Tensor], actual: list[Tensor]) -> float:
-    """Largest |expected - actual| / largest |expected|; infinite where shapes differ."""
+    """Largest |expected - actual| / largest |expected|; infinite where shapes differ, NaN where any
+    output holds one.
+    """
     if [t.shape for t in expected] != [t.shape for t in actual]:
         return float("inf")
-    return max(_error(e.double(), a.double()) for e, a in zip(expected, actual, strict=True))
+    errors = [_error(e.double(), a.double()) for e, a in zip(expected, actual, strict=True)]
+    return float(torch.tensor(errors, dtype=torch.float64).max())
 
 
 def _error(expected: Tensor, actual: Tensor) -> float:

@@ -1,6 +1,7 @@
 """What is wrong with a folder is said plainly, and nothing torn is taken for a model."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -25,6 +26,17 @@ def change_json(path, **values):
 def test_a_folder_that_is_not_there(tmp_path):
     with pytest.raises(FormatError, match="there is no folder"):
         load_model_folder(tmp_path / "nothing")
+
+
+def test_a_killed_save_beside_the_folder_is_no_hindrance_where_nothing_can_be_moved(folder):
+    aside = folder.with_name(f".{folder.name}.old")
+    shutil.copytree(folder, aside)
+    (aside / "notes").write_text("foreign")
+    load_model_folder(folder)
+    assert (aside / "notes").exists()
+    shutil.rmtree(folder)
+    load_model_folder(folder)
+    assert (aside / "notes").exists() and not folder.exists()
 
 
 def test_a_missing_or_torn_config(folder):

@@ -7,15 +7,18 @@ import sys
 import pytest
 import torch
 import transformers
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 
+from nlpcompress.bench.ledger import size_ledger, stored_bytes
 from nlpcompress.io import round_to_int8, save_model
+from nlpcompress.io.contents import check_finished
 from nlpcompress.io.loader import METHOD, register
 from nlpcompress.models.weights import body_weights
 from nlpcompress.surgery import apply_plan
 from tests.families import FAMILIES
+from tests.unit.surgery.test_surgery_filters import filters_of, small_edit
 
 READ = """
 import sys
@@ -140,6 +143,96 @@ def test_without_either_it_fails_loudly(folder, tmp_path):
     assert done.returncode != 0
     assert "difference" not in done.stdout
     assert "mismatch" in done.stderr
+
+
+def low_rank(model, inputs):
+    edit = {"op": "low_rank", "weight": "bert.encoder.layer.0.output.dense.weight", "rank": 4}
+    return apply_plan(model, [edit], inputs)
+
+
+def factored_embedding(model, inputs):
+    return apply_plan(model, [{"op": "factor_embedding", "size": 4}], inputs)
+
+
+def shared(model, inputs):
+    return apply_plan(model, [{"op": "share_layers", "layers": [0, 1]}], inputs)
+
+
+def chain(op):
+    def make(model, inputs):
+        name, module = next(iter(filters_of(model).items()))
+        return apply_plan(model, [small_edit(name, module, op)], inputs)
+
+    return make
+
+
+WITH_STAND_INS = {
+    "low rank": ("bert", low_rank),
+    "factored embedding": ("bert", factored_embedding),
+    "shared": ("bert", shared),
+    "svd": ("resnet_basic", chain("svd_conv")),
+    "tucker": ("resnet_basic", chain("tucker_conv")),
+    "cp": ("resnet_basic", chain("cp_conv")),
+}
+
+
+@pytest.fixture(params=WITH_STAND_INS)
+def stood_in(request, tmp_path):
+    return without_a_name(request.param, tmp_path / "m")
+
+
+def without_a_name(kind, out):
+    """The folder, the model and its inputs: weights that no tensor of their name holds."""
+    family, change = WITH_STAND_INS[kind]
+    model, inputs = FAMILIES[family]()
+    return save_model(change(model, inputs), out), model, inputs
+
+
+STRANGER = """
+import sys
+sys.modules['nlpcompress'] = None
+import transformers
+for folder, name in zip(sys.argv[1::2], sys.argv[2::2]):
+    try:
+        getattr(transformers, name).from_pretrained(folder)
+        print(folder, "was loaded")
+    except RuntimeError as error:
+        print(folder, "failed", "mismatch" in str(error))
+"""
+
+
+def test_what_lies_under_no_name_of_its_own_fails_loudly_without_either(tmp_path):
+    made = [without_a_name(kind, tmp_path / kind)[:2] for kind in WITH_STAND_INS]
+    told = [text for folder, model in made for text in (str(folder), type(model).__name__)]
+    command = [sys.executable, "-c", STRANGER, *told]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines() == [f"{folder} failed True" for folder, _ in made]
+
+
+def test_stand_ins_cost_no_bytes_and_a_folder_without_them_opens(stood_in):
+    folder, model, inputs = stood_in
+    file = folder / "model.safetensors"
+    tensors = load_file(file)
+    kept = {name: tensor for name, tensor in tensors.items() if tensor.numel()}
+    assert len(kept) < len(tensors)
+    ledger = size_ledger(model, folder)
+    assert sum(ledger.values()) - ledger["file headers"] == stored_bytes(model)
+    assert check_finished(folder) == (file.name,)
+    with torch.no_grad():
+        expected = model(**inputs).logits
+    for content in (tensors, kept):
+        save_file(content, file, metadata={"format": "pt"})
+        again, info = type(model).from_pretrained(folder, output_loading_info=True)
+        assert not any(info.values()), "transformers would tell of missing weights"
+        with torch.no_grad():
+            assert torch.equal(again(**inputs).logits, expected)
+
+
+def test_a_checkpoint_of_a_training_has_no_stand_ins(stood_in, tmp_path):
+    _, model, _ = stood_in
+    model.save_pretrained(tmp_path / "checkpoint")
+    state = load_file(tmp_path / "checkpoint" / "model.safetensors")
+    assert model.load_state_dict(state, strict=False).unexpected_keys == []
 
 
 def test_a_pipeline_opens_the_folder(folder):

@@ -61,8 +61,10 @@ def logits(model, inputs):
 
 
 def tensors_of(folder):
+    """But for stand-ins, which are empty."""
     with safe_open(folder / "model.safetensors", "pt") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    return {name: tensor for name, tensor in tensors.items() if tensor.numel()}
 
 
 @pytest.mark.parametrize("options", [{}, {"device_map": "cpu"}])

@@ -1,12 +1,13 @@
 """A folder is replaced whole: killed at any point, the next run finds the old or the new one."""
 
 import os
+import shutil
 
 import pytest
 
 from nlpcompress.errors import FormatError
 from nlpcompress.io.format import Manifest, write_manifest
-from nlpcompress.io.swap import recover, replacing
+from nlpcompress.io.swap import readable, recover, replacing
 
 
 class Killed(BaseException):
@@ -63,9 +64,9 @@ def test_an_exception_while_writing_leaves_the_old_folder(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["m"]
 
 
-@pytest.mark.parametrize("call", range(1, 4))
+@pytest.mark.parametrize("call", range(1, 5))
 def test_killed_at_any_rename_the_next_run_finds_a_whole_folder(tmp_path, monkeypatch, call):
-    """The renames: old aside, new in place, the foreign file over."""
+    """The renames: old aside, new in place, the foreign file over, old to what is deleted."""
     out = tmp_path / "m"
     finished(out, "old", "config.json")
     (out / "report.json").write_text("numbers")
@@ -82,11 +83,54 @@ def test_killed_at_any_rename_the_next_run_finds_a_whole_folder(tmp_path, monkey
         finished(out, "new", "config.json")
     monkeypatch.undo()
     recover(out)
-    expected = "new" if call == 3 else "old"
+    expected = "new" if call >= 3 else "old"
     assert texts(out) == {"config.json": expected, "report.json": "numbers"}
     finished(out, "newest", "config.json")
     assert texts(out) == {"config.json": "newest", "report.json": "numbers"}
     assert [p.name for p in tmp_path.iterdir()] == ["m"]
+
+
+def test_killed_while_it_deletes_the_old_folder_nothing_of_it_comes_back(tmp_path, monkeypatch):
+    out = tmp_path / "m"
+    finished(out, "old", "config.json", "added_tokens.json")
+    delete = shutil.rmtree
+
+    def killed_after_the_manifest(folder, **options):
+        if (folder / "nlpcompress.json").exists():
+            (folder / "nlpcompress.json").unlink()
+            raise Killed
+        delete(folder, **options)
+
+    monkeypatch.setattr(shutil, "rmtree", killed_after_the_manifest)
+    with pytest.raises(Killed):
+        finished(out, "new", "config.json")
+    monkeypatch.undo()
+    recover(out)
+    assert texts(out) == {"config.json": "new"}
+    finished(out, "newest", "config.json")
+    assert texts(out) == {"config.json": "newest"}
+    assert [p.name for p in tmp_path.iterdir()] == ["m"]
+
+
+@pytest.mark.parametrize("call", [1, 2])
+def test_a_reader_between_any_two_renames_reads_a_whole_folder_and_moves_nothing(
+    tmp_path, monkeypatch, call
+):
+    """After the first rename there is only the old folder, after the second there are both."""
+    out, renames, read = tmp_path / "m", [], []
+    finished(out, "old", "config.json")
+    rename = os.replace
+
+    def with_a_reader(source, target):
+        rename(source, target)
+        renames.append(target)
+        if len(renames) == call:
+            read.append(texts(readable(out)))
+
+    monkeypatch.setattr(os, "replace", with_a_reader)
+    finished(out, "new", "config.json")
+    assert read == [{"config.json": "old" if call == 1 else "new"}]
+    assert texts(out) == {"config.json": "new"}
 
 
 def test_leftovers_of_a_killed_writer_are_swept(tmp_path):

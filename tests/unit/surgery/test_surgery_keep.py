@@ -56,6 +56,13 @@ def test_a_cut_model_computes_what_the_masked_one_does():
     assert second.output.dense.in_features == 16
 
 
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_nan_in_any_output_is_no_small_error(place):
+    expected, actual = [torch.ones(2), torch.ones(2)], [torch.ones(2), torch.ones(2)]
+    actual[place][1] = torch.nan
+    assert not relative_error(expected, actual) <= 1e9
+
+
 def test_indices_mean_the_model_at_that_point():
     model, inputs = FAMILIES["bert"]()
     whole = model.bert.encoder.layer[0].intermediate.dense.weight.detach().clone()
