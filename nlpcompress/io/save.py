@@ -30,7 +30,7 @@ from nlpcompress.models import (
     structure,
     ties,
 )
-from nlpcompress.models.examples import example_inputs
+from nlpcompress.models.examples import example_inputs as made_up_inputs
 from nlpcompress.models.record import record_structure
 from nlpcompress.surgery.verify import floating_outputs
 
@@ -62,13 +62,15 @@ def save_model(  # noqa: PLR0913
     extra_files: Mapping[str, str] = NOTHING,
     max_shard_size: str = "5GB",
     storage: Storage = "dense",
+    example_inputs: Mapping[str, torch.Tensor] | None = None,
 ) -> Path:
     """Write config, weights, processor and nlpcompress.json to the folder `out`, and return it.
 
     What a stock config can say is saved stock; any other shape is recorded in config.json, with the
     loader's files beside it. The new folder is reopened before it takes the place of an older
-    `out`: its logits on example inputs must equal the model's to the last bit. Files in `out` that
-    no earlier save wrote stay there. `lineage` is JSON; `extra_files` maps names to their text.
+    `out`: its logits on `example_inputs` (made up for texts and pictures) must equal the model's to
+    the last bit. Files in `out` that no earlier save wrote stay there, but for weights that a
+    reader could take for the new ones. `lineage` is JSON; `extra_files` maps names to their text.
 
     With `storage` "bitmask" the body's weights are stored as a bit mask and their nonzeros where
     that is smaller, with "bitmask-int8" as a bit mask, int8 values and a scale a row, which must
@@ -76,7 +78,7 @@ def save_model(  # noqa: PLR0913
 
     Raises `FormatError` when the folder cannot be written, the model not be described or a weight
     not be held, `ConfigError` for another `storage`, `VerificationError` when the reopened model
-    computes something else.
+    computes something else, or there is nothing to compute it on.
     """
     check_storage(storage)
     out = Path(out).resolve()
@@ -93,7 +95,7 @@ def save_model(  # noqa: PLR0913
             (folder / name).write_text(text, encoding="utf-8")
         files = tuple(path.name for path in folder.iterdir())
         write_manifest(folder, Manifest(plan, dict(lineage), files))
-        _check_reloads(model, folder)
+        _check_reloads(model, folder, example_inputs)
     return out
 
 
@@ -108,7 +110,9 @@ def _add_loader(folder: Path, packed: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def _check_reloads(model: PreTrainedModel, folder: Path) -> None:
+def _check_reloads(
+    model: PreTrainedModel, folder: Path, inputs: Mapping[str, torch.Tensor] | None
+) -> None:
     """Open the folder as the model's type, device and attention; random state stays as it is."""
     attention = getattr(model.config, "_attn_implementation", None)
     options = {"dtype": model.dtype, "attn_implementation": attention}
@@ -118,7 +122,7 @@ def _check_reloads(model: PreTrainedModel, folder: Path) -> None:
         except FormatError as error:
             raise VerificationError(f"the model just saved does not reload: {error}") from error
         _check_bits(model, twin)
-        _check_logits(model, twin)
+        _check_logits(model, twin, inputs)
 
 
 def _check_bits(model: PreTrainedModel, twin: PreTrainedModel) -> None:
@@ -131,12 +135,25 @@ def _check_bits(model: PreTrainedModel, twin: PreTrainedModel) -> None:
         )
 
 
-def _check_logits(model: PreTrainedModel, twin: PreTrainedModel) -> None:
+def _check_logits(
+    model: PreTrainedModel, twin: PreTrainedModel, given: Mapping[str, torch.Tensor] | None
+) -> None:
     """Both with aligned tensors: where a tensor lies in memory moves the last bits of a sum."""
-    inputs = example_inputs(model)
     tied_once = chain(model.named_parameters(), model.named_buffers())
     tensors = {name: loader.aligned(tensor) for name, tensor in tied_once}
-    live = floating_outputs(model, inputs, lambda batch: functional_call(model, tensors, (), batch))
+
+    def run(batch: Mapping[str, torch.Tensor]) -> Any:
+        return functional_call(model, tensors, (), batch)
+
+    try:
+        inputs = made_up_inputs(model) if given is None else given
+        live = floating_outputs(model, inputs, run)
+    except Exception as error:  # whatever another model's code raises on inputs it does not know
+        raise VerificationError(
+            f"the model does not run on {'made-up' if given is None else 'these'} inputs, so "
+            f"nothing shows that it reloads ({type(error).__name__}: {error}); pass the keyword "
+            "arguments of one forward pass as example_inputs=; nothing was written to the output folder"
+        ) from error
     pairs = zip(live, floating_outputs(twin, inputs), strict=True)
     differences = [float((a - b).abs().max()) for a, b in pairs if not _same(a, b)]
     if differences:

@@ -12,11 +12,15 @@ from nlpcompress.errors import FormatError
 from nlpcompress.io.format import read_manifest
 
 WEIGHTS = (
-    "*.safetensors",
-    "*.safetensors.index.json",
-    "pytorch_model*.bin",
-    "pytorch_model*.bin.index.json",
+    "model.safetensors",
+    "model-*-of-*.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model-*-of-*.bin",
+    "pytorch_model.bin.index.json",
 )
+"""What a reader could take for the new model's."""
+INSIDE = "name a folder inside it"
 BETWEEN_RENAMES = 0.1
 """Seconds."""
 
@@ -28,11 +32,11 @@ def replacing(out: Path) -> Iterator[Path]:
 
     Files in an existing `out` that no earlier save wrote (reports, exports, stages) move into the
     new folder; old weights never do. On an exception `out` is untouched. Raises `FormatError` when
-    nothing can be written there.
+    nothing can be written there, and for a folder that cannot be another: a mount point, or one
+    that the process works in.
     """
     recover(out)
-    if out.exists() and not out.is_dir():
-        raise FormatError(f"{out} is a file; choose the name of a folder")
+    _check_replaceable(out)
     read_manifest(out)
     new = _sibling(out, "new")
     try:
@@ -49,6 +53,15 @@ def replacing(out: Path) -> Iterator[Path]:
         shutil.rmtree(new, ignore_errors=True)
         raise
     _swap(new, out)
+
+
+def _check_replaceable(out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise FormatError(f"{out} is a file; choose the name of a folder")
+    if out.is_mount():
+        raise FormatError(f"{out} is a mount point, which no other folder can replace; {INSIDE}")
+    if Path.cwd().is_relative_to(out.resolve()):
+        raise FormatError(f"{out} is where this process works, and would be replaced; {INSIDE}")
 
 
 def readable(out: Path) -> Path:
@@ -79,9 +92,16 @@ def recover(out: Path) -> None:
 
 def _swap(new: Path, out: Path) -> None:
     old = _sibling(out, "old")
-    if out.exists():
-        os.replace(out, old)
-    os.replace(new, out)
+    try:
+        if out.exists():
+            os.replace(out, old)
+        os.replace(new, out)
+    except OSError as error:
+        recover(out)
+        shutil.rmtree(new, ignore_errors=True)
+        raise FormatError(
+            f"cannot put a new folder in the place of {out}: {error.strerror}; choose another"
+        ) from error
     flush(out.parent)
     if old.exists():
         _finish(old, out)

@@ -5,13 +5,14 @@ import json
 import pytest
 import torch
 import transformers
+from transformers import BertConfig, BertForMultipleChoice
 
 from nlpcompress.core.plan import plan_from_json
 from nlpcompress.errors import FormatError, VerificationError
 from nlpcompress.io import load_model_folder, save, save_model
 from nlpcompress.io.format import read_manifest
 from nlpcompress.surgery import apply_plan
-from tests.families import FAMILIES
+from tests.families import FAMILIES, TEXT, VOCABULARY, randomise
 
 UNEVEN = [{"op": "keep", "axis": "layers.0.heads", "indices": [1, 2]}]
 EVEN = [
@@ -183,6 +184,22 @@ def test_a_save_that_reloads_to_something_else_is_refused(
     monkeypatch.undo()
     assert torch.equal(logits(load_model_folder(old), inputs), logits(model, inputs))
     assert [path.name for path in tmp_path.iterdir()] == ["m"]
+
+
+def test_a_model_of_other_inputs_is_checked_on_those_given(tmp_path):
+    """Multiple choice has a dimension more than texts."""
+    model = randomise(BertForMultipleChoice(BertConfig(**TEXT)))
+    inputs = {"input_ids": torch.randint(5, VOCABULARY, (2, 3, 12))}
+    apply_plan(model, [{"op": "keep", "axis": "layers.0.heads", "indices": [0, 2]}], inputs)
+    with pytest.raises(
+        VerificationError, match=r"does not run on made-up inputs, .* example_inputs"
+    ):
+        save_model(model, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+    save_model(model, tmp_path / "out", example_inputs=inputs)
+    again = BertForMultipleChoice.from_pretrained(tmp_path / "out")
+    with torch.no_grad():
+        assert torch.equal(again(**inputs).logits, model(**inputs).logits)
 
 
 def test_weights_that_lie_in_a_mapped_file_can_be_saved(tmp_path):

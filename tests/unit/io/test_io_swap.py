@@ -54,6 +54,51 @@ def test_weights_that_others_wrote_never_stay_beside_new_ones(tmp_path):
     assert sorted(texts(out)) == ["config.json", "model-00001-of-00002.safetensors", "notes"]
 
 
+def test_files_that_no_reader_takes_for_the_models_weights_stay(tmp_path):
+    theirs = ("my_embeddings.safetensors", "adapter_model.safetensors", "pytorch_model_teacher.bin")
+    out = tmp_path / "m"
+    out.mkdir()
+    for name in theirs:
+        (out / name).write_text("theirs")
+    finished(out, "new", "config.json", "model.safetensors")
+    assert texts(out) == dict.fromkeys(theirs, "theirs") | {
+        "config.json": "new",
+        "model.safetensors": "new",
+    }
+
+
+def test_a_folder_that_no_other_can_replace_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "below").mkdir()
+    for place in (tmp_path, tmp_path.parent):
+        with pytest.raises(
+            FormatError, match=r"is where this process works, .* a folder inside it"
+        ):
+            finished(place, "new", "config.json")
+    monkeypatch.setattr("pathlib.Path.is_mount", lambda path: path.name == "below")
+    with pytest.raises(FormatError, match="below is a mount point"):
+        finished(tmp_path / "below", "new", "config.json")
+    assert [path.name for path in tmp_path.iterdir()] == ["below"]
+
+
+@pytest.mark.parametrize("call", [1, 2])
+def test_a_rename_that_the_system_refuses_leaves_the_old_folder(tmp_path, monkeypatch, call):
+    out, renames = tmp_path / "m", []
+    finished(out, "old", "config.json")
+
+    def refused(source, target, replace=os.replace):
+        renames.append(target)
+        if len(renames) == call:
+            raise OSError(16, "Device or resource busy")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", refused)
+    with pytest.raises(FormatError, match=r"cannot put a new folder in the place of .*busy"):
+        finished(out, "new", "config.json")
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
+    assert texts(out) == {"config.json": "old"}
+
+
 def test_an_exception_while_writing_leaves_the_old_folder(tmp_path):
     out = tmp_path / "m"
     finished(out, "old", "config.json")
