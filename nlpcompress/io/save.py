@@ -152,7 +152,7 @@ def _check_logits(
         raise VerificationError(
             f"the model does not run on {'made-up' if given is None else 'these'} inputs, so "
             f"nothing shows that it reloads ({type(error).__name__}: {error}); pass the keyword "
-            "arguments of one forward pass as example_inputs=; nothing was written to the output folder"
+            "arguments of a forward pass as example_inputs=; nothing was written to the output folder"
         ) from error
     pairs = zip(live, floating_outputs(twin, inputs), strict=True)
     differences = [float((a - b).abs().max()) for a, b in pairs if not _same(a, b)]

@@ -191,9 +191,7 @@ def test_a_model_of_other_inputs_is_checked_on_those_given(tmp_path):
     model = randomise(BertForMultipleChoice(BertConfig(**TEXT)))
     inputs = {"input_ids": torch.randint(5, VOCABULARY, (2, 3, 12))}
     apply_plan(model, [{"op": "keep", "axis": "layers.0.heads", "indices": [0, 2]}], inputs)
-    with pytest.raises(
-        VerificationError, match=r"does not run on made-up inputs, .* example_inputs"
-    ):
+    with pytest.raises(VerificationError, match=r"does not run on made-up inputs"):
         save_model(model, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
     save_model(model, tmp_path / "out", example_inputs=inputs)
