@@ -150,9 +150,9 @@ def _check_logits(
         live = floating_outputs(model, inputs, run)
     except Exception as error:  # whatever another model's code raises on inputs it does not know
         raise VerificationError(
-            f"the model does not run on {'made-up' if given is None else 'these'} inputs, so "
-            f"nothing shows that it reloads ({type(error).__name__}: {error}); pass the keyword "
-            "arguments of a forward pass as example_inputs=; nothing was written to the output folder"
+            f"the model does not run on {'made-up' if given is None else 'these'} inputs "
+            f"({type(error).__name__}: {error}), so nothing shows that it reloads, and nothing was "
+            "written; pass the keyword arguments of a forward pass as example_inputs="
         ) from error
     pairs = zip(live, floating_outputs(twin, inputs), strict=True)
     differences = [float((a - b).abs().max()) for a, b in pairs if not _same(a, b)]
