@@ -147,4 +147,5 @@ def _check_logits(model: PreTrainedModel, twin: PreTrainedModel) -> None:
 
 
 def _same(a: torch.Tensor, b: torch.Tensor) -> bool:
-    return a.shape == b.shape and torch.allclose(a, b, rtol=0, atol=0, equal_nan=True)
+    alike = a.shape == b.shape and a.dtype == b.dtype
+    return alike and torch.allclose(a, b, rtol=0, atol=0, equal_nan=True)
