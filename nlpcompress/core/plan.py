@@ -66,6 +66,6 @@ def _edit(value: Any, where: str) -> Edit:
     if not isinstance(value, Mapping):
         raise ConfigError(f"{where}: an edit is a mapping with an 'op', got {value!r}")
     op = value.get("op")
-    if op not in EDITS:
+    if not isinstance(op, str) or op not in EDITS:
         raise ConfigError(f"{where}.op: unknown edit {op!r}{nearest(str(op), EDITS)}")
     return EDITS[op].parse(value, where=where)

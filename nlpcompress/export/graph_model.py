@@ -16,8 +16,9 @@ class GraphModel(ABC):
     """`model(batch)` → logits, float32 `(B, …)`, on the CPU.
 
     A batch maps names to torch tensors or arrays. `labels` and other keys that the graph does not
-    take are ignored, except second-sentence marks (`token_type_ids` that are not all zero): without
-    them the result would be wrong. `inputs` has the type of each input, None where any will do.
+    take are ignored, except second-sentence marks (`token_type_ids` that are not all zero) and
+    masked places (zeros in `attention_mask`): without them the result would be wrong. `inputs` has
+    the type of each input, None where any will do.
     """
 
     path: Path
@@ -45,6 +46,7 @@ class GraphModel(ABC):
                 f"{', '.join(missing)} (it has {', '.join(sorted(batch))})"
             )
         self._refuse_second_sentences(batch)
+        self._refuse_masked_places(batch)
         return {name: _array(batch[name], dtype) for name, dtype in self.inputs.items()}
 
     def _refuse_second_sentences(self, batch: Mapping[str, Tensor | Array]) -> None:
@@ -54,6 +56,14 @@ class GraphModel(ABC):
                 f"the batch marks second sentences (token_type_ids has other values than 0), but "
                 f"{self.path.name} was exported without token_type_ids; export it with an example "
                 "batch of the processor that has them"
+            )
+
+    def _refuse_masked_places(self, batch: Mapping[str, Tensor | Array]) -> None:
+        mask = batch.get("attention_mask")
+        if mask is not None and "attention_mask" not in self.inputs and bool((mask == 0).any()):
+            raise DataError(
+                f"the batch masks some places (attention_mask has zeros), but {self.path.name} was "
+                "exported without attention_mask; export it with an example batch that has one"
             )
 
 

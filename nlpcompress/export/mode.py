@@ -1,11 +1,12 @@
 """A model made ready to be exported, and put back as it was."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from torch import nn
+from torch import Tensor, nn
 
 from nlpcompress.core.modes import eval_mode
+from nlpcompress.models.halves import batch_in_float32
 
 
 @contextmanager
@@ -24,3 +25,9 @@ def exporting(model: nn.Module) -> Iterator[None]:
     finally:
         for config in caching:
             config.use_cache = True
+
+
+def suited(batch: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
+    """The batch as a model in float32 takes it, on its device."""
+    device = next(model.parameters()).device
+    return {name: value.to(device) for name, value in batch_in_float32(batch).items()}

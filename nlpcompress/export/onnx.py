@@ -21,13 +21,14 @@ from nlpcompress.export.graph import (
     store_scales_as_halves,
 )
 from nlpcompress.export.inputs import free_dimensions, model_inputs, other_shape
-from nlpcompress.export.mode import exporting
+from nlpcompress.export.mode import exporting, suited
 from nlpcompress.export.packed import packed
 from nlpcompress.export.partial import partial_folder, publish
 from nlpcompress.export.quiet import quiet
 from nlpcompress.export.runtime import OnnxModel
 from nlpcompress.models.activations import rounds_inputs
 from nlpcompress.models.dense import decoded_stand_ins, stand_ins
+from nlpcompress.models.halves import in_float32
 from nlpcompress.models.quantized import records
 
 OPSET = 20
@@ -66,7 +67,8 @@ def export_onnx(
 
     Quantized weights are written as the floats that their codes stand for, or, with
     `weights="codes"`, as the codes themselves for ONNX Runtime's own operators: nothing is rounded
-    again (`nlpcompress.export.packed` says which operators).
+    again (`nlpcompress.export.packed` says which operators). A model that holds half types is
+    exported as its float32 copy.
 
     With `fuse` attention is one operator of ONNX Runtime's, which OpenVINO reads, too; without it
     the file has standard operators only, but for codes.
@@ -79,7 +81,8 @@ def export_onnx(
     of a model that has none.
     """
     path = Path(path)
-    inputs = model_inputs(example_inputs)
+    model = in_float32(model)
+    inputs = suited(model_inputs(example_inputs), model)
     with exporting(model), partial_folder(path) as folder:
         program = _trace(model, inputs, weights)
         rewritten = spell_residuals_as_sums(program.model.graph)

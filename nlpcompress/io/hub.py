@@ -29,7 +29,7 @@ from huggingface_hub.errors import HFValidationError, HTTPError, OfflineModeIsEn
 from huggingface_hub.utils import validate_repo_id
 
 from nlpcompress.errors import ConfigError, HubError
-from nlpcompress.io.contents import ONNX, STRUCTURE, WEIGHTS
+from nlpcompress.io.contents import ONNX, PROCESSOR, STRUCTURE, WEIGHTS
 from nlpcompress.io.payload import Content, copy_files, files_to_push, listing, refuse_secrets
 
 logger = logging.getLogger(__name__)
@@ -53,7 +53,8 @@ def push(
 
     The repository is made if it does not exist (`private` counts only then). Weights, ONNX files
     and loader files of an earlier push that this model does not have are deleted in the same
-    commit. A folder without README.md gets a card made of its report and recipe.
+    commit, and a processor's files where it has a processor. A folder without README.md gets a card
+    made of its report and recipe.
 
     With `dry_run`, nothing is sent: the files are copied into that folder, whose path is returned.
     `endpoint` is the hub's URL (default: HF_ENDPOINT, else huggingface.co); `token` defaults to
@@ -135,8 +136,12 @@ def _commit(api: HfApi, repo_id: str, files: Mapping[str, Content], private: boo
 
 
 def _stale(remote: list[str], files: Mapping[str, Content]) -> list[str]:
-    """What an earlier push wrote, this one does not, and a reader might take for this model's."""
+    """What an earlier push wrote, this one does not, and a reader might take for this model's.
+
+    A processor that lies there stays where this model brings none.
+    """
     ours = [*WEIGHTS, *STRUCTURE, *(f"onnx/{pattern}" for pattern in ONNX)]
+    ours += PROCESSOR if any(name in files for name in PROCESSOR) else ()
     return [
         name
         for name in remote

@@ -6,6 +6,7 @@ from typing import Any
 from torch import nn
 
 TOKEN_ID = "_token_id"
+LISTS = ("suppress_tokens", "begin_suppress_tokens", "bad_words_ids", "forced_decoder_ids")
 
 
 def special_tokens(config: Any, size: int) -> Iterator[tuple[str, tuple[int, ...]]]:
@@ -14,6 +15,11 @@ def special_tokens(config: Any, size: int) -> Iterator[tuple[str, tuple[int, ...
         ids = value if isinstance(value, (list, tuple)) else (value,)
         if name.endswith(TOKEN_ID) and all(isinstance(i, int) and 0 <= i < size for i in ids):
             yield name, tuple(ids)
+
+
+def token_lists(config: Any) -> list[str]:
+    """Names of a config's lists that say by tokens' numbers what generation is to do with them."""
+    return [name for name in LISTS if getattr(config, name, None)]
 
 
 def tokens_up_to_padding(model: nn.Module) -> range:

@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 
 from nlpcompress.core.whole import write_whole
 from nlpcompress.data.task_data import TaskData
-from nlpcompress.evaluation.evaluate import evaluate
+from nlpcompress.evaluation.evaluate import Predict, evaluate, torch_predictor
 from nlpcompress.evaluation.metrics import greater_is_better
 from nlpcompress.export import (
     MetricGate,
@@ -103,7 +103,7 @@ def export_model(job: Job, source: Path, folder: Path, *, after: int, gate: bool
     if quantize.endswith("int8") or (quantize == "codes" and gate):
         small, tolerance = _small(job, data, model, path, tolerance)
         bounded = gate and job.recipe.export.max_metric_drop is not None
-        reference = _metric(job, data, OnnxModel(path)) if bounded else None
+        reference = _metric(job, data, torch_predictor(model)) if bounded else None
         for runtime in job.recipe.export.runtimes:
             said = RUNTIMES[runtime](small)
             gates = () if reference is None else (_gate(job, reference, _metric(job, data, said)),)
@@ -154,7 +154,7 @@ def _rows(job: Job, data: TaskData) -> list[Batch]:
     return list(test_batches(data, batch_size=size, limit=PARITY_ROWS))
 
 
-def _metric(job: Job, data: TaskData, predict: GraphModel) -> float:
+def _metric(job: Job, data: TaskData, predict: Predict) -> float:
     """The first metric, on the whole test set."""
     settings = job.recipe.evaluate
     name = settings.metrics[0]
@@ -165,7 +165,7 @@ def _metric(job: Job, data: TaskData, predict: GraphModel) -> float:
 
 
 def _gate(job: Job, reference: float, candidate: float) -> MetricGate:
-    """The float file's metric and the smaller one's, and what may be lost."""
+    """The model's metric and the smaller file's, and what may be lost."""
     name, bound = job.recipe.evaluate.metrics[0], job.recipe.export.max_metric_drop
     assert bound is not None, "nothing is gated without a bound"
     return MetricGate(

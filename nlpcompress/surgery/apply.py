@@ -28,6 +28,7 @@ from nlpcompress.core.edits import (
 from nlpcompress.core.plan import Plan, plan_from_json
 from nlpcompress.models.examples import example_inputs as make_examples
 from nlpcompress.models.folding import fold
+from nlpcompress.models.halves import batch_in_float32, in_float32
 from nlpcompress.models.record import record_structure
 from nlpcompress.models.zeros import note_zeros
 from nlpcompress.surgery.filters import decompose, decomposed, with_products
@@ -69,8 +70,9 @@ def apply_plan(
     """Cut `model` as the plan says, in place, and return it.
 
     After each group of edits the cut model must compute what the masked one computes on
-    `example_inputs` (made from the config by default); after the last one the config is made to say
-    the new shapes, so that the model's own `save_pretrained` writes a folder that reloads. Cut
+    `example_inputs` (made from the config by default); of a model that holds half types a float32
+    copy is cut first, as roundings would hide errors. After the last group the config is made to
+    say the new shapes, so that the model's own `save_pretrained` writes a folder that reloads. Cut
     tensors become new parameters: an optimizer over the old ones must be made anew. On any error
     the model is exactly as it was before the call.
 
@@ -81,9 +83,11 @@ def apply_plan(
     inputs = (
         make_examples(model) if example_inputs is None else _on_device_of(model, example_inputs)
     )
+    exact = in_float32(model)
+    if exact is not model:
+        _apply_all(exact, plan, batch_in_float32(inputs))
     with put_back_on_error(model):
-        for group in groups(plan):
-            inputs = _apply(model, group, inputs)
+        _apply_all(model, plan, inputs)
         if isinstance(model, PreTrainedModel) and len(plan):
             record_structure(model)
     return model
@@ -117,6 +121,11 @@ def _joins(edit: Edit, group: list[Edit]) -> bool:
     return isinstance(edit, BY_AXIS) and all(
         type(e) is type(edit) and e.axis != edit.axis for e in group
     )
+
+
+def _apply_all(model: nn.Module, plan: Plan, inputs: Mapping[str, Tensor]) -> None:
+    for group in groups(plan):
+        inputs = _apply(model, group, inputs)
 
 
 def _apply(

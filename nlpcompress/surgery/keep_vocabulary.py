@@ -16,7 +16,7 @@ from nlpcompress.axes import Slice, find_axes
 from nlpcompress.core.edits import KeepVocabulary
 from nlpcompress.errors import PlanError
 from nlpcompress.models.structure import named_tensors
-from nlpcompress.models.vocabulary import special_tokens, tokens_up_to_padding
+from nlpcompress.models.vocabulary import special_tokens, token_lists, tokens_up_to_padding
 from nlpcompress.surgery.holders import table_of
 from nlpcompress.surgery.keep import Masks, cut
 from nlpcompress.surgery.verify import Forward, floating_outputs
@@ -27,8 +27,8 @@ IDS = ("input_ids", "decoder_input_ids")
 def vocabulary_masks(model: nn.Module, edit: KeepVocabulary, inputs: Mapping[str, Tensor]) -> Masks:
     """(tensor, dim) → which of its rows stay. The model is not changed.
 
-    Raises `PlanError` where there is no table of tokens to cut, a token that is not there, or a
-    special one, or the padding's place, would be lost.
+    Raises `PlanError` where there is no table of tokens to cut, a token that is not there, a
+    special one, or the padding's place, would be lost, or generation has lists of tokens.
     """
     held, size = _tables(model), model.config.vocab_size
     if edit.tokens[-1] >= size:
@@ -43,6 +43,7 @@ def vocabulary_masks(model: nn.Module, edit: KeepVocabulary, inputs: Mapping[str
                 "keep it, too"
             )
     _check_padding(model, edit.tokens)
+    _check_lists(model)
     keep = torch.zeros(size, dtype=torch.bool)
     keep[list(edit.tokens)] = True
     return {(part.tensor, part.dim): keep for part in _rows(model, held, inputs)}
@@ -128,6 +129,15 @@ def _check_padding(model: nn.Module, tokens: Sequence[int]) -> None:
             f"keep_vocabulary: positions of {type(model).__name__} count from the padding's id "
             f"{fixed[-1]}, which must stay what it is: keep the tokens 0 to {fixed[-1]}"
         )
+
+
+def _check_lists(model: nn.Module) -> None:
+    for config in _configs(model):
+        for name in token_lists(config):
+            raise PlanError(
+                f"keep_vocabulary: {name} of {type(config).__name__} names tokens by numbers that "
+                "would be others then; set it to None, and write it anew after the cut"
+            )
 
 
 def _configs(model: nn.Module) -> Iterator[Any]:

@@ -292,14 +292,22 @@ def test_axes_of_a_cut_model(result, capsys):
     assert sum(sizes) == 4
 
 
-def test_a_bound_on_the_loss_is_judged_and_told(result, capsys):
-    """The float file's metric and the small one's, both measured; a loss beyond fails."""
+def test_a_bound_on_the_loss_is_judged_and_told(result, capsys, monkeypatch):
+    """The model's metric and the small file's, both measured; a loss beyond fails."""
+    measured = []
+
+    def noting(predict, *data, **options):
+        measured.append(getattr(predict, "path", None))
+        return evaluate(predict, *data, **options)
+
+    monkeypatch.setattr(exporting, "evaluate", noting)
     assert main(["export", str(result), "export.max_metric_drop=1.0"]) == 0
     models = json.loads((result / "onnx" / "parity.json").read_text())["models"]
     (gate,) = models["model_int8.onnx"]["gates"]
     rows = {row["name"]: row["metrics"]["accuracy"] for row in _report(result)["rows"]}
     assert gate["reference"] == rows["compressed"] and gate["candidate"] == rows["compressed-int8"]
     assert not models["model.onnx"]["gates"]
+    assert [path and path.name for path in measured] == [None, "model_int8.onnx"]
 
 
 def test_a_moved_result_needs_nothing_of_the_old_place(result, tmp_path, capsys):

@@ -27,6 +27,8 @@ def test_a_plan_survives_json_as_values_and_as_text():
             {"axis": "heads"},
             "edits.1.op: unknown edit None; allowed: cp_conv, factor_embedding, fold_norms",
         ),
+        ({"op": ["keep"]}, "edits.1.op: unknown edit ['keep']"),
+        ({"op": {}}, "edits.1.op: unknown edit {}"),
         ({"op": "keep", "indices": [1]}, "edits.1.axis: required, but not given"),
         (
             {"op": "keep", "axis": "a", "indices": []},

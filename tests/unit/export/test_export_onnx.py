@@ -1,3 +1,4 @@
+import copy
 import logging
 
 import numpy as np
@@ -40,6 +41,14 @@ def test_an_unevenly_cut_model_exports_and_is_smaller(uneven_bert, bert_file, tm
     path = export_onnx(uneven_bert, tmp_path / "model.onnx", text_batch())
     check_parity(uneven_bert, OnnxModel(path), batches(), tolerance=1e-5)
     assert path.stat().st_size < bert_file.stat().st_size
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_model_in_a_half_type_is_exported_as_its_float32_copy(bert, tmp_path, dtype):
+    half = copy.deepcopy(bert).to(dtype)
+    path = export_onnx(half, tmp_path / "model.onnx", text_batch())
+    check_parity(half, OnnxModel(path), batches(), tolerance=1e-5)
+    assert half.dtype is dtype
 
 
 def test_attention_is_one_operator_and_every_layer_has_its_own_heads(uneven_bert, tmp_path):

@@ -70,3 +70,14 @@ def test_second_sentences_are_not_dropped_in_silence(bert, tmp_path):
     exported({**batch, "token_type_ids": marks})  # all zero: the model's own default
     with pytest.raises(DataError, match="exported without token_type_ids"):
         exported({**batch, "token_type_ids": torch.ones_like(marks)})
+
+
+def test_masked_places_are_not_attended_to_in_silence(bert, tmp_path):
+    from nlpcompress.export import export_onnx
+
+    batch = text_batch()
+    mask = batch.pop("attention_mask")
+    exported = OnnxModel(export_onnx(bert, tmp_path / "model.onnx", batch))
+    exported({**batch, "attention_mask": torch.ones_like(mask)})
+    with pytest.raises(DataError, match="exported without attention_mask"):
+        exported({**batch, "attention_mask": mask})

@@ -17,6 +17,8 @@ from hub_client import (
 )
 from hub_server import HubServer
 
+from nlpcompress.io.hub import _stale
+
 STOCK = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
 DOWNLOAD = "import huggingface_hub as h; h.hf_hub_download('user/tiny', 'config.json')"
 
@@ -90,6 +92,13 @@ def test_weights_of_an_earlier_push_are_deleted_in_the_same_commit(hub, folder, 
     assert ".gitattributes" in repo.files
     loaded = run_client(hub, tmp_path / "fresh", LOGITS, "user/tiny", "{}")
     assert json.loads(loaded.stdout) == logits(tiny_bert(seed=1)), loaded.stderr
+
+
+@pytest.mark.parametrize("brought", ["tokenizer.json", "model.safetensors"])
+def test_a_processor_goes_only_where_another_one_comes(brought):
+    there = ["added_tokens.json", "tokenizer.json", "notes.txt"]
+    stale = ["added_tokens.json"] if brought == "tokenizer.json" else []
+    assert _stale(there, {brought: b""}) == stale
 
 
 def test_a_private_repository_opens_with_the_token_only(hub, folder, tmp_path):

@@ -200,6 +200,14 @@ def test_a_model_of_other_inputs_is_checked_on_those_given(tmp_path):
         assert torch.equal(again(**inputs).logits, model(**inputs).logits)
 
 
+def test_a_model_of_several_types_that_would_reload_in_one_is_refused(tmp_path):
+    model, _ = FAMILIES["bert"]()
+    model.bfloat16().classifier.float()
+    with pytest.raises(VerificationError, match=r"2 tensors .* first 'classifier.weight'"):
+        save_model(model, tmp_path / "m")
+    assert not (tmp_path / "m").exists()
+
+
 def test_weights_that_lie_in_a_mapped_file_can_be_saved(tmp_path):
     """Plain transformers leaves them there, where kernels sum in another order."""
     stock, inputs = FAMILIES["mobilenet_v2"]()

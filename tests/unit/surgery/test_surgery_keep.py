@@ -125,6 +125,22 @@ def test_half_precision_models_are_cut_in_their_type():
     assert {p.dtype for p in model.parameters()} == {torch.bfloat16}
 
 
+@pytest.mark.parametrize("part", ["", "bert.embeddings.position_embeddings"])
+def test_what_roundings_of_a_half_type_would_hide_is_refused(monkeypatch, part):
+    def wrong(model, masks):
+        cut(model, masks)
+        with torch.no_grad():
+            model.classifier.weight.mul_(1.02)
+
+    monkeypatch.setattr(apply, "cut", wrong)
+    model, inputs = FAMILIES["bert"]()
+    model.get_submodule(part).bfloat16()
+    before = logits(model, inputs)
+    with pytest.raises(VerificationError, match="allowed are 1e-05; it is left uncut"):
+        apply_plan(model, [HEADS], inputs)
+    assert torch.equal(logits(model, inputs), before)
+
+
 @pytest.mark.parametrize(
     ("axis", "indices", "error", "message"),
     [

@@ -86,6 +86,18 @@ def test_special_tokens_get_their_new_ids_everywhere():
     assert table.padding_idx == 1
 
 
+@pytest.mark.parametrize(
+    "lists", [{"suppress_tokens": [3, 6]}, {"bad_words_ids": [[3], [6, 7]]}], ids=min
+)
+def test_lists_of_tokens_that_generation_has_are_told(lists):
+    model, inputs = FAMILIES["llama"]()
+    model.generation_config = tf.GenerationConfig(**lists)
+    with pytest.raises(PlanError, match=f"{min(lists)} of GenerationConfig names tokens"):
+        apply_plan(model, keep(), inputs)
+    model.generation_config = tf.GenerationConfig()
+    apply_plan(model, keep(), inputs)
+
+
 def test_later_edits_see_the_new_tokens():
     model, inputs = FAMILIES["bert"]()
     heads = {"op": "keep", "axis": "layers.0.heads", "indices": [1, 3]}
