@@ -103,8 +103,8 @@ def test_files_that_the_manifest_lists_belong_to_the_model_unless_they_can_hold_
     assert not (tmp_path / "dry" / "state.bin").exists()
 
 
-def test_a_save_killed_between_its_renames_is_undone_first(folder, tmp_path):
+def test_what_a_save_killed_between_its_renames_left_aside_is_pushed(folder, tmp_path):
     folder.rename(tmp_path / ".model.old")
     push(folder, "user/tiny", dry_run=tmp_path / "dry")
     assert (tmp_path / "dry" / "model.safetensors").is_file()
-    assert (folder / "model.safetensors").is_file()
+    assert not folder.exists(), "a reader moves nothing"

@@ -43,7 +43,7 @@ def recipe(kind="albert", **changes):
         ({"export": {"onnx": True}}, "export.onnx: pretraining has two heads, .* leave it out"),
         ({"evaluate": {"metrics": ["f1"]}}, "evaluate.metrics: f1 is of neither head; allowed: m"),
         ({"evaluate": {"metrics": ["evaluate:x.py"]}}, "evaluate.metrics: evaluate:x.py is of nei"),
-        ({"evaluate": {"metrics": 3}}, "evaluate.metrics: .*valid"),
+        ({"evaluate": {"metrics": 3}}, "evaluate.metrics: must be a list"),
         (
             {"stages": [{"method": "logits", "teacher": "some", "train": TRAIN}]},
             "stages.0: logits reads the answers of one head",
