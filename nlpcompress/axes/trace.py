@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 from torch import fx, nn
-from torch._ops import OpOverload
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
 from torch.utils._pytree import tree_leaves
@@ -86,8 +85,8 @@ class Trace:
             return self._enter(graph, node, values)
         call = Call(node, values, notes=self.notes, order=self._order)
         # Python's own operators come with sizes that depend on the data.
-        known = isinstance(node.target, OpOverload)
-        rule = rule_for(name, node.target._overloadname) if known else None
+        of_sizes = getattr(node.target, "__module__", None) == operator.eq.__module__
+        rule = None if of_sizes else rule_for(name, getattr(node.target, "_overloadname", ""))
         result = rule(call) if rule else NotImplemented
         if result is NotImplemented:
             return self._unknown(call, str(node.target))
