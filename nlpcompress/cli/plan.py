@@ -8,7 +8,7 @@ from nlpcompress.models.tasks import task_named
 from nlpcompress.recipe.forecast import Forecast, forecast
 from nlpcompress.recipe.load import load_recipe
 from nlpcompress.recipe.schema import Recipe
-from nlpcompress.recipe.search.run import check_space_of
+from nlpcompress.recipe.search.check import check_points
 from nlpcompress.recipe.shipped import find_recipe
 
 
@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Print one paragraph a stage; nothing is trained or written."""
     recipe = load_recipe(find_recipe(args.recipe), args.overrides)
-    check_space_of(recipe)
+    check_points(recipe)
     for line in [*_stages(forecast(recipe)), *_after(recipe)]:
         print(line)
     return 0

@@ -4,7 +4,7 @@ import argparse
 
 from nlpcompress.cli.targets import add_recipe
 from nlpcompress.recipe.load import load_recipe
-from nlpcompress.recipe.search.run import check_space_of
+from nlpcompress.recipe.search.check import check_points
 from nlpcompress.recipe.shipped import find_recipe
 from nlpcompress.recipe.text import to_yaml
 
@@ -17,6 +17,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Print the resolved recipe as YAML."""
     recipe = load_recipe(find_recipe(args.recipe), args.overrides)
-    check_space_of(recipe)
+    check_points(recipe)
     print(to_yaml(recipe.to_json()), end="")
     return 0

@@ -13,7 +13,7 @@ from transformers import (
 )
 
 from nlpcompress.core.nearest import nearest
-from nlpcompress.errors import ConfigError
+from nlpcompress.errors import ConfigError, NlpCompressError
 from nlpcompress.models.cells import register
 from nlpcompress.models.pretraining import PRETRAINING, order_label
 from nlpcompress.models.tasks import Task, task_named
@@ -81,6 +81,8 @@ def _told(make: Callable[[], T]) -> T:
     """transformers has no one kind of error for values that make no model."""
     try:
         return make()
+    except NlpCompressError:
+        raise
     except Exception as error:
         said = " ".join(str(error).split()) or type(error).__name__
         raise ConfigError(f"model.config: no such model can be made: {said}") from error

@@ -110,15 +110,24 @@ def check_lengths(recipe: Recipe) -> None:
     model = recipe.model
     if task_named(model.task).inputs != "text":
         return
-    most = positions(_without_weights(_config(model)))
     lengths = {"data.max_length": recipe.data.max_length}
     lengths["bench.sequence_lengths"] = max(recipe.bench.sequence_lengths)
+    most = _positions(_config(model), at_least=max(lengths.values()))
     for path, length in lengths.items():
         if most is not None and length > most:
             raise ConfigError(
                 f"{path}: {length} tokens, but '{model.id}' has positions for {most}; "
                 f"write at most {most}"
             )
+
+
+def _positions(config: PretrainedConfig, *, at_least: int) -> int | None:
+    """How many there are, None where that is not said; the model's own only where it is close."""
+    stated = getattr(config, "max_position_embeddings", None)
+    unused = (getattr(config, "pad_token_id", None) or 0) + 1
+    if stated is None or at_least + unused <= stated:
+        return stated
+    return positions(_without_weights(config))
 
 
 def _without_weights(config: PretrainedConfig) -> nn.Module:

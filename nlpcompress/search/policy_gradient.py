@@ -27,6 +27,8 @@ from optuna.trial import FrozenTrial
 from nlpcompress.search.one_by_one import OneByOne, holds, judged_trials
 
 PIECES = 16
+NEARLY = 1e-9
+"""Of a step, by which an edge may lie beyond a number that it is."""
 STEP = 0.5
 """How far log-probabilities move for a reward of one standard deviation."""
 MEMORY = 0.8
@@ -99,37 +101,48 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return weights
 
 
-def _pieces(knob: BaseDistribution) -> "_Values | _Parts":
+def _pieces(knob: BaseDistribution) -> "_Choices | _Grid | _Parts":
     if isinstance(knob, CategoricalDistribution):
-        return _Values([[choice] for choice in knob.choices])
+        return _Choices(knob)
     assert isinstance(knob, (IntDistribution, FloatDistribution)), f"a knob of another kind: {knob}"
-    return _Parts(knob) if knob.step is None else _Values(_neighbours(knob))
+    return _Parts(knob) if knob.step is None else _Grid(knob, knob.step)
 
 
-def _neighbours(knob: IntDistribution | FloatDistribution) -> list[list[Any]]:
-    """The numbers of a grid in `PIECES` groups at most, evenly along the knob's own scale."""
-    steps = round((knob.high - knob.low) / (knob.step or 1))
-    values = [knob.low + n * (knob.step or 1) for n in range(steps + 1)]
-    count, scale = min(PIECES, len(values)), np.log(values) if knob.log else np.array(values)
-    shares = (scale - scale[0]) / ((scale[-1] - scale[0]) or 1.0)
-    groups = np.minimum((shares * count).astype(int), count - 1)
-    return [[values[i] for i in np.flatnonzero(groups == g)] for g in np.unique(groups)]
+class _Choices:
+    """A piece is a choice."""
 
-
-class _Values:
-    """A piece is a group of values: a choice alone, or numbers that are neighbours."""
-
-    def __init__(self, groups: list[list[Any]]) -> None:
-        self.groups, self.count = groups, len(groups)
-        self._piece = {value: n for n, group in enumerate(groups) for value in group}
+    def __init__(self, knob: CategoricalDistribution) -> None:
+        self.choices, self.count = knob.choices, len(knob.choices)
 
     def of(self, value: Any) -> int:
         """The piece that has the value."""
-        return self._piece[value]
+        return self.choices.index(value)
 
     def value(self, piece: int, random: np.random.Generator) -> Any:
+        """The piece's value."""
+        return self.choices[piece]
+
+
+class _Grid:
+    """A piece is some numbers of a grid that are neighbours, evenly along the knob's own scale."""
+
+    def __init__(self, knob: IntDistribution | FloatDistribution, step: float) -> None:
+        self.low, self.step = knob.low, step
+        numbers = round((knob.high - knob.low) / step) + 1
+        space = np.geomspace if knob.log else np.linspace
+        edges = space(knob.low, knob.high, min(PIECES, numbers) + 1)[:-1]
+        starts = np.ceil((edges - knob.low) / step - NEARLY).astype(int)
+        self._starts = np.unique(starts.clip(0, numbers - 1))
+        self._stops, self.count = [*self._starts[1:], numbers], len(self._starts)
+
+    def of(self, value: float) -> int:
+        """The piece that has the value."""
+        place = round((value - self.low) / self.step)
+        return int(np.searchsorted(self._starts, place, side="right")) - 1
+
+    def value(self, piece: int, random: np.random.Generator) -> float:
         """One of the piece's values, evenly."""
-        return self.groups[piece][random.integers(len(self.groups[piece]))]
+        return self.low + int(random.integers(self._starts[piece], self._stops[piece])) * self.step
 
 
 class _Parts:

@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nlpcompress.errors import NlpCompressError
 from nlpcompress.search.judged import Judged
-from nlpcompress.search.one_by_one import ERROR, judged_trials
+from nlpcompress.search.one_by_one import ERROR, judged_trials, running_trials
 from nlpcompress.search.searchers import make_searcher
 from nlpcompress.search.space import Point, Space, suggest
 
@@ -122,7 +122,7 @@ def importances(study: optuna.Study) -> dict[str, float]:
 
 def _give_up_the_dead(study: optuna.Study) -> None:
     """Trials of workers of this machine that are no more have failed; their points wait."""
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+    for trial in running_trials(study):
         if not _is_alive(trial.user_attrs.get(WORKER)):
             study.tell(trial.number, state=TrialState.FAIL)
             if POINT in trial.user_attrs:
@@ -135,9 +135,9 @@ def number_of(trial: optuna.Trial | FrozenTrial) -> int:
 
 
 def _at_work_here(study: optuna.Study) -> bool:
-    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-    workers = (trial.user_attrs.get(WORKER) for trial in running)
-    return any(worker and worker["host"] == socket.gethostname() for worker in workers)
+    """Whether other processes of this machine are; this one is not while it asks."""
+    me, workers = _me(), [trial.user_attrs.get(WORKER) for trial in running_trials(study)]
+    return any(worker and worker["host"] == me["host"] and worker != me for worker in workers)
 
 
 def _judge_one(study: optuna.Study, trial: optuna.Trial, point: Point, judge: Judge) -> None:

@@ -77,6 +77,13 @@ class SearchConfig(Config):
         "(postgresql://…); null: a file in the result folder",
     )
 
+    @property
+    def rungs(self) -> list[dict[str, Scalar]]:
+        """What is set beside a point, from the cheapest trial to the whole one, as the best is."""
+        if self.fidelity is None:
+            return [{}]
+        return [{self.fidelity.path: value} for value in self.fidelity.values]
+
     @model_validator(mode="after")
     def _can_be_searched(self) -> "SearchConfig":
         try:

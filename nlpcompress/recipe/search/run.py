@@ -17,6 +17,7 @@ from nlpcompress.recipe.fingerprint import file_hashes
 from nlpcompress.recipe.launch import join
 from nlpcompress.recipe.load import parse_recipe
 from nlpcompress.recipe.schema import Recipe
+from nlpcompress.recipe.search.check import check_points
 from nlpcompress.recipe.search.config import METRIC, SearchConfig
 from nlpcompress.recipe.search.lead import Run, follow, leading
 from nlpcompress.recipe.search.page import write_record
@@ -31,7 +32,7 @@ from nlpcompress.recipe.search.trial import (
 from nlpcompress.recipe.workspace import PARTS, Workspace, digest
 from nlpcompress.search.judged import Judged
 from nlpcompress.search.searchers import require_optuna
-from nlpcompress.search.space import Point, Scalar, corners, settings
+from nlpcompress.search.space import Point, Scalar, settings
 
 logger = logging.getLogger(__name__)
 GoesOn = Callable[[float, int], bool]
@@ -123,7 +124,7 @@ def _search(recipe: Recipe, out: Path, run: Run) -> Report:
 
     job = SearchJob(recipe, out, run)
     config = job.config
-    check_space_of(recipe)
+    check_points(recipe)
     Workspace(out).claim()
     with held(job.folder / "whole.lock"):
         if job.start:
@@ -152,32 +153,14 @@ def _search(recipe: Recipe, out: Path, run: Run) -> Report:
         if best is None:
             raise ConfigError(missed(record))
         logger.info("best of %d trials: %d, %s", len(record.trials), best.number, best.point)
-        chosen = settings(config.space, best.point) | _rungs(config)[-1]
+        chosen = settings(config.space, best.point) | config.rungs[-1]
         return run(parse_recipe(final_values(recipe, chosen)), out)
-
-
-def check_space_of(recipe: Recipe) -> None:
-    """Raises `ConfigError` for paths of a search that lead nowhere, and values that cannot be."""
-    search = recipe.search
-    if search is None:
-        return
-    for name, point in zip(("first", "last"), corners(search.space), strict=True):
-        for rung in _rungs(search):
-            values = final_values(recipe, {**settings(search.space, point), **rung})
-            parse_recipe(values, origin=f"the search's {name} point")
-
-
-def _rungs(search: SearchConfig) -> list[dict[str, Scalar]]:
-    """What is set beside a point, from the cheapest trial to the whole one; the best is made so."""
-    if search.fidelity is None:
-        return [{}]
-    return [{search.fidelity.path: value} for value in search.fidelity.values]
 
 
 def _judge(job: SearchJob, number: int, point: Point, goes_on: GoesOn) -> Judged | None:
     """Run the trial, cheaper ones first where there is a fidelity; weights do not stay."""
     config, folder = job.config, job.folder / job.name / f"{number:04d}"
-    chosen, fidelity, rungs = settings(config.space, point), config.fidelity, _rungs(config)
+    chosen, fidelity, rungs = settings(config.space, point), config.fidelity, config.rungs
     logger.info("trial %d: %s", number, json.dumps(point))
     for rung, extra in enumerate(rungs):
         found = _costs(job, f"{job.recipe.name}-{number}", folder / str(rung), {**chosen, **extra})

@@ -86,6 +86,7 @@ def test_bisection_takes_another_point_than_a_worker_has():
         IntDistribution(0, 7),
         IntDistribution(0, 2),
         IntDistribution(0, 100),
+        IntDistribution(0, 10**9),
         IntDistribution(1, 16, log=True),
         FloatDistribution(0.0, 1.0, step=0.1),
         FloatDistribution(1e-5, 1e-3, log=True),

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from nlpcompress.errors import ConfigError
 from nlpcompress.search.judged import Judged
 from nlpcompress.search.space import Space
-from nlpcompress.search.study import How, counted, open_study, run_trials
+from nlpcompress.search.study import How, _me, counted, open_study, run_trials
 
 PROGRAM = Path(__file__).parent / "study_program.py"
 UNIT = TypeAdapter(Space).validate_python({"x": {"low": 0.0, "high": 1.0}})
@@ -82,6 +82,13 @@ def test_who_is_through_waits_for_the_others(tmp_path):
     study = run(tmp_path, lambda *_: pytest.fail("the one trial is the other's"), trials=1)
     assert [trial.state for trial in study.trials] == [TrialState.COMPLETE]
     slow.communicate()
+
+
+def test_a_process_does_not_wait_for_itself(tmp_path):
+    """A trial that it asked for and never judged is its own to mind."""
+    study = opened(tmp_path)
+    study.ask().set_user_attr("worker", _me())
+    assert run(tmp_path, lambda *_: pytest.fail("there is no other"), trials=1).trials
 
 
 def test_the_lock_of_the_journal_leads_to_it_from_anywhere(tmp_path, monkeypatch):
