@@ -146,8 +146,8 @@ def models(cell: Cell, arguments: argparse.Namespace) -> dict[str, Path]:
     for name in RECIPES:
         values = yaml.safe_load((arguments.recipes / f"{name}.yaml").read_text())
         stages = [stage for stage in values["stages"] if stage["method"] != "fine_tune"]
-        changes = {"name": f"{name}_{cell.seed}", "seed": cell.seed, "model": model}
-        found[name] = run_whole(values | changes | {"stages": stages}, arguments)
+        job = whole(f"{name}_{cell.seed}", cell.seed, model, stages, arguments)
+        found[name] = run_whole(job, arguments)
     return found
 
 

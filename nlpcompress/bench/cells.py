@@ -165,6 +165,13 @@ def _timing(timing: Timing) -> str:
     return f"{timing.median:.2f} ({timing.p5:.2f} to {timing.p95:.2f})"
 
 
+def times(before: float, after: float, less: str, more: str) -> str:
+    """`2.00 times smaller`, or `2.00 times larger` where it got twice as much."""
+    if after <= before:
+        return f"{before / after:.2f} times {less}"
+    return f"{after / before:.2f} times {more}"
+
+
 def _comparison(first: Row, row: Row) -> list[str]:
     parts = []
     for what, before, after in (
@@ -173,11 +180,11 @@ def _comparison(first: Row, row: Row) -> list[str]:
         ("ONNX file", first.onnx_size_bytes, row.onnx_size_bytes),
     ):
         if before and after and before != after:
-            parts.append(f"{what} {before / after:.2f} times smaller")
+            parts.append(f"{what} {times(before, after, 'smaller', 'larger')}")
     for shape in shape_names([first]):
         if shape in row.latency_ms:
-            ratio = first.latency_ms[shape].median / row.latency_ms[shape].median
-            parts.append(f"{ratio:.2f} times faster at {shape}")
+            taken = (one.latency_ms[shape].median for one in (first, row))
+            parts.append(f"{times(*taken, 'faster', 'slower')} at {shape}")
     for name in first.metrics:
         if name in row.metrics:
             parts.append(f"{name} {row.metrics[name]:.4f} ({first.metrics[name]:.4f} before)")

@@ -12,11 +12,11 @@ VECTOR_UNITS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimd
 """Instruction sets that decide how fast 8-bit products are, by their names in /proc/cpuinfo."""
 
 
-def environment() -> dict[str, object]:
+def environment(*, threads: int | None = None) -> dict[str, object]:
     """Versions of what runs, and the machine; JSON values only.
 
-    `threads` is the number that PyTorch uses for one operation in this process; ONNX models state
-    theirs beside their times.
+    `threads` is the number that was used for one operation where times were taken; left out, it is
+    PyTorch's in this process.
     """
     return {
         "python": platform.python_version(),
@@ -25,7 +25,7 @@ def environment() -> dict[str, object]:
         "cpu": _cpu_model(),
         "cpu_features": _features(),
         "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
+        "threads": threads or torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
     }
 

@@ -24,6 +24,7 @@ class Row(Config):
     """One model: what it can do, what it weighs, how long it takes."""
 
     name: str = Field(min_length=1, description="the model, the same in every plot and table")
+    runtime: str | None = Field(None, description="what ran it; a name may end in it")
     metrics: dict[str, float] = Field({}, description="task metric → value on the test set")
     parameters: int | None = Field(None, ge=0, description="elements, shared ones once")
     size_bytes: int | None = Field(

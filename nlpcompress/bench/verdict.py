@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from nlpcompress.bench.cells import times
 from nlpcompress.bench.rows import Bound, Report, Row
 from nlpcompress.core.budget import keeps
 
@@ -19,17 +20,18 @@ def verdict(report: Report) -> str | None:
         return None
     within = [row for row in ours if _holds(report.bound, first, row)]
     best = min(within or ours, key=lambda row: row.latency_ms[shape].median)
-    faster = _ratio(first.latency_ms[shape].median, best.latency_ms[shape].median)
-    text = f"{best.name} is {faster} faster at {shape}"
-    smaller = _sizes(first, best)
-    text += f" and {_ratio(*smaller)} smaller" if smaller else ""
+    taken = (row.latency_ms[shape].median for row in (first, best))
+    text = f"{best.name} is {times(*taken, 'faster', 'slower')} at {shape}"
+    sizes = _sizes(first, best)
+    text += f" and {times(*sizes, 'smaller', 'larger')}" if sizes else ""
     return f"{text} than {first.name}{_quality(report.bound, first, best, holds=bool(within))}."
 
 
 def rows_after(report: Report) -> list[Row]:
     """All but the first and its own variants (`teacher-int8`)."""
     first, *others = report.rows
-    return [row for row in others if not row.name.startswith(f"{first.name}-")]
+    model = first.name.removesuffix(f"-{first.runtime}")
+    return [row for row in others if not row.name.startswith(f"{model}-")]
 
 
 def timed_shape(rows: Sequence[Row]) -> str | None:
@@ -54,10 +56,6 @@ def _sizes(first: Row, row: Row) -> tuple[int, int] | None:
         if before and after:
             return before, after
     return None
-
-
-def _ratio(before: float, after: float) -> str:
-    return f"{before / after:.2f} times"
 
 
 def _quality(bound: Bound | None, first: Row, row: Row, *, holds: bool) -> str:

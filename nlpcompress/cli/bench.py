@@ -6,7 +6,7 @@ import json
 from nlpcompress.bench.environment import environment
 from nlpcompress.cli.log import start_log
 from nlpcompress.cli.targets import add_folder
-from nlpcompress.recipe.measuring import latencies
+from nlpcompress.recipe.measuring import THREADS, latencies
 from nlpcompress.recipe.result import open_result, result_rows
 
 
@@ -24,5 +24,5 @@ def main(args: argparse.Namespace) -> int:
         row: {shape: timing.to_json() for shape, timing in shapes.items()}
         for row, shapes in found.items()
     }
-    print(json.dumps({"latency_ms": times, "environment": environment()}, indent=2))
+    print(json.dumps({"latency_ms": times, "environment": environment(threads=THREADS)}, indent=2))
     return 0

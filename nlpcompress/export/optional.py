@@ -1,6 +1,7 @@
 """Packages that come with an extra, and the error where they are missing."""
 
 import importlib
+import importlib.util
 import sys
 from types import ModuleType
 
@@ -11,6 +12,11 @@ TELLTALE = "openvino_telemetry"
 """Reports the use of both to their makers, from processes that it forks out of a thread of ours;
 without it they report nothing.
 """
+
+
+def installed(package: str) -> bool:
+    """Whether it can be had; nothing is imported."""
+    return importlib.util.find_spec(package) is not None
 
 
 def needed(package: str) -> ModuleType:

@@ -90,9 +90,14 @@ def check_parity(
     Raises `ParityError` with every value that is out of bounds.
     """
     parity = compare(reference, candidate, batches, tolerance=tolerance, gates=gates)
-    if parity.faults:
-        raise ParityError("the exported model left its bounds: " + "; ".join(parity.faults))
+    refuse(parity.faults)
     return parity
+
+
+def refuse(faults: Sequence[str]) -> None:
+    """Raises `ParityError` with all of them, if there are any."""
+    if faults:
+        raise ParityError("the exported model left its bounds: " + "; ".join(faults))
 
 
 def compare(

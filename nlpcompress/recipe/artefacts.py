@@ -1,28 +1,39 @@
 """The models that a run leaves to be measured: which file each row of the report speaks of."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from nlpcompress.evaluation.evaluate import Predict, torch_predictor
 from nlpcompress.io.load import load_model_folder
-from nlpcompress.recipe.exporting import CODES, FLOAT, INT8, NNCF, RUNTIMES, STATIC
+from nlpcompress.recipe.exporting import FLOAT
+from nlpcompress.recipe.runtimes import OF_GRAPHS, onnx_runtimes, torch_runtimes
+from nlpcompress.recipe.schema import (
+    CODES,
+    COMPILED,
+    DYNAMIC,
+    NNCF,
+    ONNX_RUNTIME,
+    STATIC,
+    TORCH,
+    ExportConfig,
+)
+from nlpcompress.recipe.smaller import FILES
 
-DEFAULT = "onnxruntime"
-FILES = {
+ROWS = {
     "": FLOAT,
-    "-int8": INT8,
-    "-static-int8": STATIC,
-    "-nncf-int8": NNCF,
-    "-codes": CODES,
+    "-int8": FILES[DYNAMIC],
+    "-static-int8": FILES[STATIC],
+    "-nncf-int8": FILES[NNCF],
+    "-codes": FILES[CODES],
 }
 """What a row's name has after the model's → the file."""
 
 
 @dataclass(frozen=True)
 class Artefact:
-    """A row: the folder of the weights, and the ONNX file that is measured (None: torch is), by a
-    runtime.
+    """A row: the folder of the weights, the ONNX file that is measured (None: the model in torch),
+    and what runs it.
 
     `after` is the number of stages behind it, which says how it reads the data.
     """
@@ -31,27 +42,41 @@ class Artefact:
     folder: Path
     onnx: Path | None
     after: int
-    runtime: str = DEFAULT
+    runtime: str
 
     def load(self) -> Predict:
-        """This very file, ready to predict, on one thread in its runtime."""
+        """This very file, ready to predict; of other runtimes than torch on one thread."""
         if self.onnx is not None:
-            return RUNTIMES[self.runtime](self.onnx)
-        return torch_predictor(load_model_folder(self.folder))
+            return OF_GRAPHS[self.runtime](self.onnx)
+        model = load_model_folder(self.folder)
+        if self.runtime == COMPILED:
+            model.compile(dynamic=True)
+        return torch_predictor(model)
 
 
 def artefacts(
-    name: str, folder: Path, onnx: Path | None, after: int, runtimes: Sequence[str] = (DEFAULT,)
+    name: str, folder: Path, onnx: Path | None, after: int, export: ExportConfig
 ) -> Iterator[Artefact]:
     """The rows of one model: `name`, and `name-int8`, `name-static-int8`, …, of each runtime.
 
-    Those of another runtime than ONNX Runtime end in its name.
+    Those of another runtime than ONNX Runtime end in its name; where there are no ONNX files,
+    `name` is the model in torch.
     """
-    if onnx is None or not (onnx / FLOAT).is_file():
-        yield Artefact(name, folder, None, after)
-        return
-    for runtime in runtimes:
-        last = "" if runtime == DEFAULT else f"-{runtime}"
-        for middle, file in FILES.items():
+    if onnx is not None and (onnx / FLOAT).is_file():
+        yield from _of_files(name, folder, onnx, after, export)
+        rest = torch_runtimes(export)
+    else:
+        yield Artefact(name, folder, None, after, TORCH)
+        rest = tuple(runtime for runtime in torch_runtimes(export) if runtime != TORCH)
+    for runtime in rest:
+        yield Artefact(f"{name}-{runtime}", folder, None, after, runtime)
+
+
+def _of_files(
+    name: str, folder: Path, onnx: Path, after: int, export: ExportConfig
+) -> Iterator[Artefact]:
+    for runtime in onnx_runtimes(export):
+        last = "" if runtime == ONNX_RUNTIME else f"-{runtime}"
+        for middle, file in ROWS.items():
             if (onnx / file).is_file():
                 yield Artefact(f"{name}{middle}{last}", folder, onnx / file, after, runtime)

@@ -4,60 +4,42 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from transformers import PreTrainedModel
 
 from nlpcompress.core.whole import write_whole
 from nlpcompress.data.task_data import TaskData
+from nlpcompress.errors import ParityError
 from nlpcompress.evaluation.evaluate import Predict, evaluate, torch_predictor
 from nlpcompress.evaluation.metrics import greater_is_better
 from nlpcompress.export import (
     MetricGate,
-    OnnxModel,
-    OpenVinoModel,
     Parity,
-    StaticInt8,
     check_parity,
     export_compressed_tensors,
     export_onnx,
-    quantize_dynamic,
-    quantize_nncf,
-    quantize_static,
     write_parity,
 )
-from nlpcompress.export.graph_model import GraphModel
-from nlpcompress.export.optional import needed
-from nlpcompress.export.parity import FLOAT_TOLERANCE
+from nlpcompress.export.parity import FLOAT_TOLERANCE, compare, refuse
 from nlpcompress.io.contents import PROCESSOR
 from nlpcompress.io.load import load_model_folder
 from nlpcompress.models.activations import rounds_inputs
-from nlpcompress.recipe.batches import Batch, first_batch, test_batches, train_batches
+from nlpcompress.recipe.batches import Batch, first_batch, test_batches
 from nlpcompress.recipe.job import Job, duration
-from nlpcompress.recipe.schema import ExportConfig
+from nlpcompress.recipe.runtimes import OF_GRAPHS, onnx_runtimes
+from nlpcompress.recipe.schema import AUTO, CODES, ONNX_RUNTIME
+from nlpcompress.recipe.smaller import FILES, smaller_file, ways_of
 from nlpcompress.recipe.workspace import Part
 
 logger = logging.getLogger(__name__)
 ONNX, COMPRESSED_TENSORS = "onnx", "compressed-tensors"
-FLOAT, INT8, STATIC = "model.onnx", "model_int8.onnx", "model_static_int8.onnx"
-NNCF, CODES = "model_nncf_int8.onnx", "model_codes.onnx"
-RUNTIMES: dict[str, Callable[[Path], GraphModel]] = {
-    "onnxruntime": OnnxModel,
-    "openvino": OpenVinoModel,
-}
+FLOAT = "model.onnx"
 SHAPES_OF_WEIGHTS = ("quantization_config", "auto_map")
 """Keys of config.json that a graph has no use for: it carries its own shapes."""
 PARITY_ROWS = 256
 """Test rows whose logits are compared; the task metric is compared on all of them."""
-
-
-def check_tools(export: ExportConfig) -> None:
-    """Raises `ConfigError` when a tool that the export needs is not installed."""
-    if "openvino" in export.runtimes:
-        needed("openvino")
-    if export.quantize == "nncf-int8":
-        needed("nncf")
 
 
 def export_part(job: Job, after: int) -> Part:
@@ -95,47 +77,67 @@ def export_model(job: Job, source: Path, folder: Path, *, after: int, gate: bool
     fuse = job.recipe.export.fuse
     path = export_onnx(model, folder / FLOAT, first_batch(data), fuse=fuse)
     tolerance = None if rounds_inputs(model) else FLOAT_TOLERANCE
-    rows, parities = _rows(job, data), {}
-    for runtime in job.recipe.export.runtimes:
-        said = RUNTIMES[runtime](path)
-        parities[_in(runtime, path)] = check_parity(model, said, rows, tolerance=tolerance)
-    quantize = job.recipe.export.quantize
-    if quantize.endswith("int8") or (quantize == "codes" and gate):
-        small, tolerance = _small(job, data, model, path, tolerance)
-        bounded = gate and job.recipe.export.max_metric_drop is not None
-        reference = _metric(job, data, torch_predictor(model)) if bounded else None
-        for runtime in job.recipe.export.runtimes:
-            said = RUNTIMES[runtime](small)
-            gates = () if reference is None else (_gate(job, reference, _metric(job, data, said)),)
-            parities[_in(runtime, small)] = check_parity(
-                model, said, rows, tolerance=tolerance, gates=gates
-            )
+    rows = _rows(job, data)
+    parities = {
+        _in(runtime, path): check_parity(model, OF_GRAPHS[runtime](path), rows, tolerance=tolerance)
+        for runtime in onnx_runtimes(job.recipe.export)
+    }
+    smaller = dict(_smaller(job, data, model, path, tolerance=tolerance, gate=gate))
+    _judge(smaller, any_will_do=job.recipe.export.quantize == AUTO)
+    parities |= smaller
     _log(parities)
     write_parity(folder / "parity.json", parities)
     _describe(source, folder)
 
 
+def _smaller(
+    job: Job,
+    data: TaskData,
+    model: PreTrainedModel,
+    floats: Path,
+    *,
+    tolerance: float | None,
+    gate: bool,
+) -> Iterator[tuple[str, Parity]]:
+    """The smaller files' names with what was seen of them, in each runtime; none is judged yet.
+
+    Of codes the logits are within `tolerance`; of a result (`gate`) the metric is seen, too.
+    """
+    export, rows = job.recipe.export, _rows(job, data)
+    ways = [way for way in ways_of(export) if gate or way != CODES]
+    bounded = bool(ways) and gate and export.max_metric_drop is not None
+    reference = _metric(job, data, torch_predictor(model)) if bounded else None
+    for way in ways:
+        try:
+            small = smaller_file(way, job, data, model, floats)
+        except ParityError as error:
+            if export.quantize != AUTO:
+                raise
+            logger.warning("%s is left out: %s", FILES[way], error)
+            continue
+        for runtime in onnx_runtimes(export):
+            said = OF_GRAPHS[runtime](small)
+            gates = () if reference is None else (_gate(job, reference, _metric(job, data, said)),)
+            bound = tolerance if way == CODES else None
+            yield (
+                _in(runtime, small),
+                compare(model, said, rows, tolerance=bound, gates=gates),
+            )
+
+
+def _judge(smaller: Mapping[str, Parity], *, any_will_do: bool) -> None:
+    """Raises `ParityError` when a file left its bounds; where `any_will_do`, when all have."""
+    beyond = {name: parity.faults for name, parity in smaller.items() if parity.faults}
+    if any_will_do and len(beyond) < len(smaller):
+        for name, faults in beyond.items():
+            logger.warning("%s left its bounds: %s", name, "; ".join(faults))
+        return
+    refuse([f"{name}: {fault}" for name, faults in beyond.items() for fault in faults])
+
+
 def _in(runtime: str, path: Path) -> str:
     """A file's name in parity.json; ONNX Runtime is understood."""
-    return path.name if runtime == "onnxruntime" else f"{path.name} in {runtime}"
-
-
-def _small(
-    job: Job, data: TaskData, model: PreTrainedModel, path: Path, tolerance: float | None
-) -> tuple[Path, float | None]:
-    """The smaller file beside `path`, and how far it may be from torch."""
-    export = job.recipe.export
-    if export.quantize == "dynamic-int8":
-        return quantize_dynamic(path, path.with_name(INT8)), None
-    examples = train_batches(data, job.recipe, limit=export.calibration_samples)
-    if export.quantize == "static-int8":
-        config = StaticInt8(per_channel=export.per_channel)
-        return quantize_static(path, path.with_name(STATIC), examples, config=config), None
-    if export.quantize == "nncf-int8":
-        return quantize_nncf(path, path.with_name(NNCF), examples), None
-    codes = path.with_name(CODES)
-    export_onnx(model, codes, first_batch(data), weights="codes", fuse=export.fuse)
-    return codes, tolerance
+    return path.name if runtime == ONNX_RUNTIME else f"{path.name} in {runtime}"
 
 
 def export_packed(source: Path) -> Path:

@@ -29,11 +29,13 @@ from nlpcompress.io.card import folder_card
 from nlpcompress.io.load import load_model_folder
 from nlpcompress.recipe.artefacts import Artefact
 from nlpcompress.recipe.batches import bench_batches
-from nlpcompress.recipe.exporting import CODES, FLOAT, ONNX, export_part, run_export
+from nlpcompress.recipe.exporting import FLOAT, ONNX, export_part, run_export
 from nlpcompress.recipe.job import Job
-from nlpcompress.recipe.measuring import latencies, quality
+from nlpcompress.recipe.measuring import THREADS, latencies, quality
 from nlpcompress.recipe.publish import ENTRY, publish_files, publish_model
 from nlpcompress.recipe.result import has_teacher, result_rows
+from nlpcompress.recipe.schema import CODES
+from nlpcompress.recipe.smaller import FILES
 from nlpcompress.recipe.text import to_yaml
 from nlpcompress.recipe.workspace import RESOLVED, Part, digest
 
@@ -95,6 +97,7 @@ def _report(job: Job) -> Report:
         rows=tuple(
             Row(
                 name=row.name,
+                runtime=row.runtime,
                 metrics=metrics[row.name],
                 latency_ms=times[row.name],
                 onnx_size_bytes=_size(row.onnx),
@@ -104,7 +107,7 @@ def _report(job: Job) -> Report:
             )
             for row in rows
         ),
-        environment=environment(),
+        environment=environment(threads=THREADS),
         recipe_hash=recipe_hash(job),
         bound=_bound(job),
         samples=len(job.data(job.last).test),
@@ -161,7 +164,7 @@ def _traffic(row: Artefact, costs: dict[str, Any]) -> dict[str, Any]:
 
 def _bits_in_file(row: Artefact, costs: dict[str, Any]) -> dict[str, Any]:
     """What the codes take in an ONNX file, whose operators have 2, 4 and 8 bits only."""
-    if row.onnx is None or row.onnx.name != CODES:
+    if row.onnx is None or row.onnx.name != FILES[CODES]:
         return {}
     nominal, numbers = costs["bits"][ALL].nominal, quantized_numbers(load_model_folder(row.folder))
     return {"bits": {ALL: Bits(nominal=nominal, effective=8 * code_bytes(row.onnx) / numbers)}}

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import datasets
+import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
@@ -17,6 +18,8 @@ from nlpcompress.recipe.batches import bench_batches
 from nlpcompress.recipe.job import Job
 
 logger = logging.getLogger(__name__)
+THREADS = 1
+"""That a model is timed with, whatever runs it."""
 
 
 def quality(job: Job, artefact: Artefact) -> dict[str, float]:
@@ -41,7 +44,7 @@ def metrics_of(
 
 
 def latencies(job: Job, rows: Sequence[Artefact]) -> dict[str, dict[str, Timing]]:
-    """Row → shape → times. All rows take turns, so that a busy machine is unfair to none.
+    """Row → shape → times, on `THREADS`. All rows take turns: a busy machine is unfair to none.
 
     Batches are the result's: its tokens have ids that every model before it has, too.
     """
@@ -49,13 +52,24 @@ def latencies(job: Job, rows: Sequence[Artefact]) -> dict[str, dict[str, Timing]
     found: dict[str, dict[str, Timing]] = {row.name: {} for row in rows}
     for batch in bench_batches(job.data(job.last), job.recipe.bench):
         shape = shape_name(batch)
-        for name, timing in measure_latency(
-            predictors, batch, rounds=job.recipe.bench.rounds
-        ).items():
+        with _threads_of_torch(THREADS):
+            timed = measure_latency(predictors, batch, rounds=job.recipe.bench.rounds)
+        for name, timing in timed.items():
             found[name][shape] = timing
         medians = ", ".join(f"{name} {times[shape].median:.1f}" for name, times in found.items())
         logger.info("ms at %s: %s", shape, medians)
     return found
+
+
+@contextmanager
+def _threads_of_torch(count: int) -> Iterator[None]:
+    """So many for one operation; other runtimes have theirs from the start."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager

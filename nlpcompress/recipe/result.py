@@ -35,8 +35,7 @@ def result_rows(job: Job) -> list[Artefact]:
     """Every artefact of the run: the teacher's while the parts are there, then the result's own."""
     out = job.workspace.out
     rows = teacher_rows(job) if has_teacher(job) else []
-    runtimes = job.recipe.export.runtimes
-    return [*rows, *artefacts(COMPRESSED, out, out / ONNX, job.last, runtimes)]
+    return [*rows, *artefacts(COMPRESSED, out, out / ONNX, job.last, job.recipe.export)]
 
 
 def teacher_rows(job: Job) -> list[Artefact]:
@@ -45,8 +44,7 @@ def teacher_rows(job: Job) -> list[Artefact]:
     if after is None:
         return []
     onnx = export_part(job, after).folder / ONNX if job.maker.export.onnx else None
-    runtimes = job.recipe.export.runtimes
-    return list(artefacts(TEACHER, job.model_folder(after), onnx, after, runtimes))
+    return list(artefacts(TEACHER, job.model_folder(after), onnx, after, job.recipe.export))
 
 
 def has_teacher(job: Job) -> bool:

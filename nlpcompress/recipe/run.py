@@ -10,10 +10,10 @@ from accelerate import PartialState
 
 from nlpcompress.bench import Report, read_report
 from nlpcompress.recipe.arguments import check_arguments
-from nlpcompress.recipe.exporting import check_tools
 from nlpcompress.recipe.finish import finish, finished
 from nlpcompress.recipe.job import Job, duration
 from nlpcompress.recipe.launch import agreed, join, main_first
+from nlpcompress.recipe.runtimes import check_tools
 from nlpcompress.recipe.schema import Recipe
 from nlpcompress.recipe.search.run import run_search
 from nlpcompress.recipe.source import check_lengths, check_teacher_tokenizer, check_word_model

@@ -112,8 +112,21 @@ class EvaluateConfig(Config):
     )
 
 
-Quantize = Literal["none", "dynamic-int8", "static-int8", "nncf-int8", "codes"]
-Runtime = Literal["onnxruntime", "openvino"]
+AUTO, ONNX_RUNTIME, OPENVINO = "auto", "onnxruntime", "openvino"
+TORCH, COMPILED = "torch", "torch-compile"
+DYNAMIC, STATIC, NNCF, CODES = "dynamic-int8", "static-int8", "nncf-int8", "codes"
+Quantize = Literal["none", "dynamic-int8", "static-int8", "nncf-int8", "codes", "auto"]
+Runtime = Literal["onnxruntime", "openvino", "torch", "torch-compile", "auto"]
+
+
+def _listed(runtimes: object) -> object:
+    """One name as a list of it."""
+    return [runtimes] if isinstance(runtimes, str) else runtimes
+
+
+Runtimes = Annotated[
+    tuple[Runtime, ...], Field(strict=False, min_length=1), pydantic.BeforeValidator(_listed)
+]
 
 
 class ExportConfig(Config):
@@ -125,16 +138,19 @@ class ExportConfig(Config):
         description="also write a smaller file; needs `onnx: true`. dynamic-int8: of any model, "
         "best for texts; static-int8: best for pictures, ranges seen on training examples; "
         "nncf-int8: best for OpenVINO (nlpcompress[openvino]); codes: those of a model that a "
-        "stage has quantized, as they are",
+        "stage has quantized, as they are; auto: every one to 8 bits whose tools are installed",
     )
     fuse: bool = Field(
         True,
         description="attention as one operator of ONNX Runtime's, which OpenVINO reads, too; "
         "false: standard operators only",
     )
-    runtimes: Annotated[tuple[Runtime, ...], Field(strict=False, min_length=1)] = Field(
+    runtimes: Runtimes = Field(
         ("onnxruntime",),
-        description="what runs the ONNX files to compare, measure and time them; each has its rows",
+        description="what runs the model to compare, measure and time it, each with rows of its "
+        "own: ONNX files in onnxruntime and openvino, or torch, as it is or compiled "
+        "(torch-compile); auto: ONNX Runtime, and OpenVINO where it is installed. The report's "
+        "first line names the fastest row that keeps `max_metric_drop`",
     )
     per_channel: bool = Field(
         True, description="of static-int8: a scale for each output; false: one a weight"
@@ -146,7 +162,7 @@ class ExportConfig(Config):
         None,
         ge=0,
         description="largest loss of the first metric that quantization may cost, absolute; "
-        "a larger one fails the run",
+        "a larger one fails the run, with `quantize: auto` only if no file keeps it",
     )
 
 

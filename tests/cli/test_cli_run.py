@@ -22,7 +22,7 @@ from nlpcompress.export import count_integer_products
 from nlpcompress.io.load import load_model_folder
 from nlpcompress.methods.table import make_method
 from nlpcompress.models.examples import example_inputs
-from nlpcompress.recipe import exporting
+from nlpcompress.recipe import exporting, runtimes, smaller
 from nlpcompress.recipe.result import open_result
 from nlpcompress.recipe.scan import scan
 from nlpcompress.recipe.shipped import CHECKOUT, shipped_recipes
@@ -277,6 +277,51 @@ def test_every_runtime_has_its_rows(result, capsys):
         "model_nncf_int8.onnx",
         "model_nncf_int8.onnx in openvino",
     ]
+
+
+def test_all_that_is_installed_is_tried(result, monkeypatch, capsys):
+    """Files that left their bounds are told, and the run fails only where all have."""
+    monkeypatch.setattr(runtimes, "installed", lambda package: False)
+    monkeypatch.setattr(smaller, "installed", lambda package: False)
+    wanted = ["export.runtimes=auto", "export.quantize=auto", "bench.rounds=2"]
+    bound = "export.max_metric_drop=0.5"
+    assert main(["run", str(result), *wanted, bound]) == 0
+    names = ("", "-int8", "-static-int8")
+    rows = {row["name"]: row for row in _report(result)["rows"]}
+    assert list(rows) == [f"{model}{name}" for model in ("teacher", "compressed") for name in names]
+    assert {row["runtime"] for row in rows.values()} == {"onnxruntime"}
+
+    def worse(metric):
+        return lambda predict, *data, **options: {
+            "accuracy": 0.0 if getattr(predict, "path", Path()).name in metric else 1.0
+        }
+
+    command = ["export", str(result), *wanted, bound]
+    monkeypatch.setattr(exporting, "evaluate", worse({"model_static_int8.onnx"}))
+    assert main(command) == 0
+    assert "model_static_int8.onnx left its bounds: accuracy went from" in capsys.readouterr().err
+    monkeypatch.setattr(exporting, "evaluate", worse({"model_static_int8.onnx", "model_int8.onnx"}))
+    assert main(command) == 2
+
+
+def test_torch_has_rows_beside_files(result):
+    if shutil.which(os.environ.get("CXX", "g++")) is None:
+        pytest.skip("no C++ compiler")
+    wanted = ["export.runtimes=[onnxruntime,torch,torch-compile]", "export.quantize=none"]
+    assert main(["run", str(result), *wanted, "bench.rounds=2"]) == 0
+    rows = {row["name"]: row for row in _report(result)["rows"]}
+    assert list(rows)[3:] == ["compressed", "compressed-torch", "compressed-torch-compile"]
+    assert rows["compressed-torch-compile"]["metrics"] == rows["compressed"]["metrics"]
+    assert rows["compressed-torch"]["onnx_size_bytes"] is None
+    assert all(row["latency_ms"]["2x16"]["median"] > 0 for row in rows.values())
+
+
+def test_a_compiler_is_missed_before_any_work(result, monkeypatch, capsys):
+    monkeypatch.setattr(runtimes.shutil, "which", lambda name: None)
+    monkeypatch.setenv("CXX", "g++-99")
+    wanted = "export.runtimes=[onnxruntime,torch-compile]"
+    assert main(["run", str(result), wanted]) == 2
+    assert "torch-compile needs a C++ compiler, and there is no g++-99" in capsys.readouterr().err
 
 
 def test_push_dry_run(result, tmp_path):

@@ -12,12 +12,12 @@ from nlpcompress.models.scaling import Factors, scale_config
 from nlpcompress.models.tasks import TASKS, task_named
 from nlpcompress.recipe.checks.reading import Values, block, caught, mappings, name_problems
 from nlpcompress.recipe.roles import quantizes
-from nlpcompress.recipe.schema import RANDOM, ExportConfig
+from nlpcompress.recipe.schema import AUTO, COMPILED, ONNX_RUNTIME, RANDOM, TORCH, ExportConfig
 from nlpcompress.search.compound import CompoundScaling
 
 STATIC_KEYS = {
-    "per_channel": ("static-int8",),
-    "calibration_samples": ("static-int8", "nncf-int8"),
+    "per_channel": ("static-int8", "auto"),
+    "calibration_samples": ("static-int8", "nncf-int8", "auto"),
 }
 """Key → the ways of quantizing it is for."""
 
@@ -97,8 +97,23 @@ def export_problems(export: Values, stages: object) -> Iterator[str]:
         if given != default and quantize not in ways:
             allowed = " or ".join(f"`quantize: {way}`" for way in ways)
             yield f"export.{key}: is for {allowed}, not for {quantize}; leave it out"
-    others = {*(export.get("runtimes") or ())} - {"onnxruntime"}
-    if others and not export.get("onnx", False):
-        yield f"export.runtimes: {min(others)} runs ONNX files; it needs `onnx: true`"
+    yield from _runtime_problems(export)
     if export.get("max_metric_drop") is not None and quantize == "none":
         yield "export.max_metric_drop: bounds what quantization costs; it needs `quantize`"
+
+
+def _runtime_problems(export: Values) -> Iterator[str]:
+    """Runtimes without the files that they run, and files without a runtime."""
+    given = export.get("runtimes", ONNX_RUNTIME)
+    runtimes = [given] if isinstance(given, str) else list(given or ())
+    onnx, of_torch = export.get("onnx", False), {TORCH, COMPILED}
+    graphs = {*runtimes} - {ONNX_RUNTIME} - of_torch
+    if graphs and not onnx:
+        yield f"export.runtimes: {min(graphs)} runs ONNX files; it needs `onnx: true`"
+    if onnx and runtimes and of_torch.issuperset(runtimes):
+        yield (
+            f"export.runtimes: {' and '.join(runtimes)} cannot run the files that `onnx: true` "
+            "asks for; add onnxruntime"
+        )
+    if AUTO in runtimes and len(runtimes) > 1:
+        yield "export.runtimes: auto is all that are installed; write it alone"

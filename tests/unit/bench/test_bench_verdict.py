@@ -34,6 +34,21 @@ def said(rows=ROWS, **bound):
     return verdict(Report(rows=rows, bound=Bound(metric="accuracy", **bound)))
 
 
+def test_the_model_before_has_no_name_of_a_runtime():
+    """All its rows are told from the others', whatever runs the first of them."""
+    rows = (
+        row("teacher-openvino", 0.90, 10.0, 80, runtime="openvino"),
+        row("teacher-int8-openvino", 0.90, 0.1, 1, runtime="openvino"),
+        row("small-openvino", 0.90, 5.0, 40, runtime="openvino"),
+    )
+    assert said(rows).startswith("small-openvino is 2.00 times faster at 8x64 and 2.00 times")
+
+
+def test_what_got_worse_is_said_so():
+    text = said((TEACHER, row("deep", 0.91, 25.0, 100)))
+    assert text.startswith("deep is 2.50 times slower at 8x64 and 1.25 times larger than teacher;")
+
+
 @pytest.mark.parametrize(
     ("allowed", "text"),
     [

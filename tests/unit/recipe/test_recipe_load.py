@@ -1,6 +1,7 @@
 """A recipe is read whole: every mistake at once, each with its path and what to do."""
 
 import copy
+import re
 
 import pytest
 import yaml
@@ -168,7 +169,7 @@ def test_defaults_are_filled_in():
         (
             "export",
             {"onnx": True, "quantize": "dynamic-int8", "per_channel": False},
-            "export.per_channel: is for `quantize: static-int8`, not for dynamic-int8",
+            "export.per_channel: is for `quantize: static-int8` or `quantize: auto`, not for ",
         ),
         ("export.calibration_samples", 0, "export.calibration_samples: input should be greater"),
         ("bench.rounds", 0, "bench.rounds: input should be greater than or equal to 1 (value: 0)"),
@@ -293,6 +294,32 @@ def test_runtimes_run_onnx_files():
     values["export"]["quantize"] = "dynamic-int8"
     with pytest.raises(ConfigError, match="calibration_samples: is for `quantize: static-int8` or"):
         parse_recipe(values)
+    values["export"]["quantize"] = "auto"
+    assert parse_recipe(values).export.calibration_samples == 8
+
+
+@pytest.mark.parametrize(
+    ("export", "said"),
+    [
+        ({"runtimes": "auto"}, "export.runtimes: auto runs ONNX files; it needs `onnx: true`"),
+        (
+            {"onnx": True, "runtimes": ["auto", "torch"]},
+            "export.runtimes: auto is all that are installed; write it alone",
+        ),
+        (
+            {"onnx": True, "runtimes": ["torch", "torch-compile"]},
+            "torch and torch-compile cannot run the files that `onnx: true` asks for; add",
+        ),
+        ({"runtimes": ["tensorrt"]}, "export.runtimes.0: input should be 'onnxruntime', "),
+    ],
+)
+def test_runtimes_that_do_not_go_together(export, said):
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        parse_recipe(_with("export", export))
+
+
+def test_one_runtime_is_a_list_of_it():
+    assert parse_recipe(_with("export", {"runtimes": "torch"})).export.runtimes == ("torch",)
 
 
 @pytest.mark.parametrize("change", ["randaugment", "mixup"])
