@@ -28,20 +28,27 @@ VERBS = {
 """Verb → its line in the help; the verb's code is `nlpcompress.cli.<verb>`."""
 
 HINT = "`nlpcompress VERB --help` says more; --debug shows where an error came from."
-FAILED = 2
+FAILED, READER_LEFT = 2, 141
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status: 0, 1 for a no of `check`, 2 after an error.
 
-    Such an error is one message on stderr; `--debug` shows where it came from as well.
+    Such an error is one message on stderr; `--debug` shows where it came from as well. A reader of
+    stdout that leaves early, as `head` does, ends the command without a word.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
-        return _run(arguments)
+        status = _run(arguments)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        if not _reader_left():
+            raise
+        return READER_LEFT
     except NlpCompressError as error:
         if debug:
             raise
@@ -50,6 +57,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("nlpcompress: stopped; the same command goes on from here", file=sys.stderr)
         return 130
+
+
+def _reader_left() -> bool:
+    """Whether nobody reads stdout any more; what is left for it then goes nowhere.
+
+    The pipe that broke may be another one, such as a hub's. What failed to be written is not kept,
+    so only an attempt can tell.
+    """
+    try:
+        print(flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
 
 
 def _run(arguments: list[str]) -> int:

@@ -33,6 +33,21 @@ def test_help_is_quick():
     assert min(seconds() for _ in range(3)) < 0.3
 
 
+def test_a_reader_may_leave_early():
+    command = f"{sys.executable} -m nlpcompress show movement | true; exit ${{PIPESTATUS[0]}}"
+    shown = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (shown.returncode, shown.stderr) == (141, "")
+
+
+def test_another_pipe_that_breaks_is_an_error(monkeypatch):
+    def broken(arguments):
+        raise BrokenPipeError
+
+    monkeypatch.setattr("nlpcompress.cli.main._run", broken)
+    with pytest.raises(BrokenPipeError):
+        main(["ls", "methods"])
+
+
 def test_help_names_every_verb(capsys):
     with pytest.raises(SystemExit) as ended:
         main(["--help"])
