@@ -3,7 +3,7 @@
 import importlib
 import textwrap
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -12,18 +12,38 @@ from nlpcompress.methods.table import METHODS
 WIDTH = 100
 
 
+class Key(NamedTuple):
+    """One key of a method's config, all in words."""
+
+    name: str
+    default: str
+    kind: str
+    about: str
+
+
 def method_page(name: str) -> Iterator[str]:
     """The lines of the page. Raises `UnknownNameError`."""
-    method = METHODS.load(name)
-    text = importlib.import_module(method.__module__).__doc__ or ""
-    yield from (f"# {name}", "", text.strip(), "", "Keys of its config:", "")
-    schema = method.Config.model_json_schema()
-    for key, field in schema.get("properties", {}).items():
-        yield f"  {key}: {_value(field.get('default'))}  ({_kind(field, schema)})"
-        about = " ".join(field["description"].split())
-        yield textwrap.fill(about, WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6)
-    if not schema.get("properties"):
+    yield from (f"# {name}", "", method_text(name), "", "Keys of its config:", "")
+    keys = list(method_keys(name))
+    for key in keys:
+        yield f"  {key.name}: {key.default}  ({key.kind})"
+        indent = " " * 6
+        yield textwrap.fill(key.about, WIDTH, initial_indent=indent, subsequent_indent=indent)
+    if not keys:
         yield "  none"
+
+
+def method_text(name: str) -> str:
+    """What it does, its source, how it differs from that, what it costs."""
+    return (importlib.import_module(METHODS.load(name).__module__).__doc__ or "").strip()
+
+
+def method_keys(name: str) -> Iterator[Key]:
+    """All that its config may say."""
+    schema = METHODS.load(name).Config.model_json_schema()
+    for key, field in schema.get("properties", {}).items():
+        about = " ".join(field["description"].split())
+        yield Key(key, _value(field.get("default")), _kind(field, schema), about)
 
 
 def _value(default: Any) -> str:
