@@ -4,7 +4,7 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from transformers import PreTrainedModel
@@ -82,9 +82,9 @@ def export_model(job: Job, source: Path, folder: Path, *, after: int, gate: bool
         _in(runtime, path): check_parity(model, OF_GRAPHS[runtime](path), rows, tolerance=tolerance)
         for runtime in onnx_runtimes(job.recipe.export)
     }
-    smaller = dict(_smaller(job, data, model, path, tolerance=tolerance, gate=gate))
+    smaller = list(_smaller(job, data, model, path, tolerance=tolerance, gate=gate))
     _judge(smaller, any_will_do=job.recipe.export.quantize == AUTO)
-    parities |= smaller
+    parities |= {_in(runtime, small): parity for small, runtime, parity in smaller}
     _log(parities)
     write_parity(folder / "parity.json", parities)
     _describe(source, folder)
@@ -98,8 +98,8 @@ def _smaller(
     *,
     tolerance: float | None,
     gate: bool,
-) -> Iterator[tuple[str, Parity]]:
-    """The smaller files' names with what was seen of them, in each runtime; none is judged yet.
+) -> Iterator[tuple[Path, str, Parity]]:
+    """The smaller files, each in each runtime, with what was seen of it; none is judged yet.
 
     Of codes the logits are within `tolerance`; of a result (`gate`) the metric is seen, too.
     """
@@ -119,20 +119,23 @@ def _smaller(
             said = OF_GRAPHS[runtime](small)
             gates = () if reference is None else (_gate(job, reference, _metric(job, data, said)),)
             bound = tolerance if way == CODES else None
-            yield (
-                _in(runtime, small),
-                compare(model, said, rows, tolerance=bound, gates=gates),
-            )
+            yield small, runtime, compare(model, said, rows, tolerance=bound, gates=gates)
 
 
-def _judge(smaller: Mapping[str, Parity], *, any_will_do: bool) -> None:
-    """Raises `ParityError` when a file left its bounds; where `any_will_do`, when all have."""
-    beyond = {name: parity.faults for name, parity in smaller.items() if parity.faults}
-    if any_will_do and len(beyond) < len(smaller):
-        for name, faults in beyond.items():
-            logger.warning("%s left its bounds: %s", name, "; ".join(faults))
+def _judge(smaller: Sequence[tuple[Path, str, Parity]], *, any_will_do: bool) -> None:
+    """Raises `ParityError` when a file left its bounds; where `any_will_do`, when all have, and
+    deletes those that hold in no runtime.
+    """
+    beyond = {_in(runtime, path): parity.faults for path, runtime, parity in smaller}
+    good = {path for path, _, parity in smaller if not parity.faults}
+    if not (any_will_do and good):
+        refuse([f"{name}: {fault}" for name, faults in beyond.items() for fault in faults])
         return
-    refuse([f"{name}: {fault}" for name, faults in beyond.items() for fault in faults])
+    for name, faults in beyond.items():
+        if faults:
+            logger.warning("%s left its bounds: %s", name, "; ".join(faults))
+    for path in {path for path, *_ in smaller} - good:
+        path.unlink()
 
 
 def _in(runtime: str, path: Path) -> str:

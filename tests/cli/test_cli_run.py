@@ -297,9 +297,12 @@ def test_all_that_is_installed_is_tried(result, monkeypatch, capsys):
         }
 
     command = ["export", str(result), *wanted, bound]
+    shutil.rmtree(result / "onnx")
     monkeypatch.setattr(exporting, "evaluate", worse({"model_static_int8.onnx"}))
     assert main(command) == 0
     assert "model_static_int8.onnx left its bounds: accuracy went from" in capsys.readouterr().err
+    left = {path.name for path in (result / "onnx").glob("*.onnx")}
+    assert left == {"model.onnx", "model_int8.onnx"}
     monkeypatch.setattr(exporting, "evaluate", worse({"model_static_int8.onnx", "model_int8.onnx"}))
     assert main(command) == 2
 
