@@ -11,6 +11,7 @@ from accelerate import PartialState
 from nlpcompress.bench import Report, read_report
 from nlpcompress.recipe.arguments import check_arguments
 from nlpcompress.recipe.finish import finish, finished
+from nlpcompress.recipe.frozen import check_frozen
 from nlpcompress.recipe.job import Job, duration
 from nlpcompress.recipe.launch import agreed, join, main_first
 from nlpcompress.recipe.runtimes import check_tools
@@ -73,6 +74,7 @@ def _preflight(job: Job) -> None:
     check_lengths(job.recipe)
     check_arguments(job.recipe, job.workspace.out / PARTS)
     check_tools(job.recipe.export)
+    check_frozen(job.recipe, labels=job.data(0).labels)
     for position, stage in enumerate(job.recipe.stages):
         check_word_model(stage.augment, where=f"stages.{position}.augment.masked_lm")
         for teacher in stage.teacher or ():

@@ -70,6 +70,11 @@ class StageConfig(MethodConfig):
     train: dict[str, Any] | None = Field(
         None, description="TrainingArguments of this stage; no training without it"
     )
+    freeze: Annotated[tuple[Name, ...], Field(strict=False)] = Field(
+        default=(),
+        description="weights that this training leaves as they are, by patterns of their names, "
+        "such as ['*word_embeddings*']: they take no gradient and no room in the optimizer",
+    )
     augment: AugmentConfig | None = Field(
         None,
         description="also train on copies of the texts with other words, such as "

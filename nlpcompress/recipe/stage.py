@@ -22,6 +22,7 @@ from nlpcompress.models.examples import example_inputs
 from nlpcompress.models.tokenizers import fit_tokenizer
 from nlpcompress.recipe.arguments import training_arguments
 from nlpcompress.recipe.augmented import training_rows
+from nlpcompress.recipe.frozen import frozen
 from nlpcompress.recipe.job import Job, duration
 from nlpcompress.recipe.launch import agreed, main_first
 from nlpcompress.recipe.roles import cuts
@@ -97,7 +98,8 @@ def _train(
     resumed = agreed(job.state, trainer.last_checkpoint())
     if resumed:
         logger.info("goes on from %s", Path(resumed).relative_to(checkpoints))
-    trainer.train(resume_from_checkpoint=resumed)
+    with frozen(model, job.recipe.stages[position].freeze):
+        trainer.train(resume_from_checkpoint=resumed)
     return trainer.state.log_history
 
 
