@@ -79,7 +79,7 @@ def fisher(model: nn.Module, batch: Batch) -> float:
         loss = labelled_loss(model, on_device_of(model, batch))
         gradients = torch.autograd.grad(loss, outputs, allow_unused=True, materialize_grads=True)
     pairs = zip(gradients, outputs, strict=True)
-    return 0.5 * sum(float(_of_channels(g * z).square().mean(0).sum()) for g, z in pairs)
+    return 0.5 * sum(float(_of_channels(g * z.detach()).square().mean(0).sum()) for g, z in pairs)
 
 
 def jacobian_covariance(model: nn.Module, batch: Batch) -> float:
