@@ -19,6 +19,7 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -57,9 +58,14 @@ PEERS = (
     Contender("teacher, ONNX Runtime dynamic int8", "onnxruntime", "dynamic-int8", TEACHER),
     Contender("teacher, ONNX Runtime static int8", "onnxruntime", "static-int8", TEACHER),
     Contender("teacher, OpenVINO int8", "openvino", "nncf-int8", TEACHER),
+    Contender("3 layers, ONNX Runtime", "onnxruntime", "float", CUT),
+    Contender("3 layers, OpenVINO", "openvino", "float", CUT),
+)
+BOTH = (
     Contender("3 layers, ONNX Runtime dynamic int8", "onnxruntime", "dynamic-int8", CUT),
     Contender("3 layers, OpenVINO int8", "openvino", "nncf-int8", CUT),
 )
+"""Two techniques at once: a cut of one tool's, in another's 8 bits."""
 OURS = tuple(
     contender
     for recipe in RECIPES
@@ -75,6 +81,7 @@ ALL = {
         Contender("teacher, ONNX Runtime", "onnxruntime", "float", TEACHER),
         Contender("teacher, OpenVINO", "openvino", "float", TEACHER),
         *PEERS,
+        *BOTH,
         *OURS,
     )
 }
@@ -259,16 +266,15 @@ def points_lost(name: str, results: list[Result]) -> list[float]:
 
 
 def verdicts(results: list[Result]) -> Iterator[str]:
-    """Ours against the fastest peer that loses as little, and against the teacher's file."""
-    for bound in BOUNDS:
-        for shape in SHAPES:
-            peer = fastest((peer.name for peer in PEERS), shape, bound, results)
-            own = fastest((own.name for own in OURS), shape, bound, results)
-            if peer and own:
-                yield (
-                    f"at most {100 * bound:.1f} points, {shape}: {own} is "
-                    f"{ratio(peer, own, shape, results)} times as fast as {peer}"
-                )
+    """Ours against the fastest peer that loses as little: of one technique, then of two at once."""
+    for bound, shape, peers in product(BOUNDS, SHAPES, (PEERS, BOTH)):
+        peer = fastest((peer.name for peer in peers), shape, bound, results)
+        own = fastest((own.name for own in OURS), shape, bound, results)
+        if peer and own:
+            yield (
+                f"at most {100 * bound:.1f} points, {shape}: {own} is "
+                f"{ratio(peer, own, shape, results)} times as fast as {peer}"
+            )
 
 
 def fastest(names: Iterable[str], shape: str, bound: float, results: list[Result]) -> str | None:
