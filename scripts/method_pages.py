@@ -24,6 +24,7 @@ MEASURED = {
     "Sharing and factoring": ("albert",),
     "Few bits": ("hessian_mixed",),
     "Fewer tokens": ("keep_vocabulary",),
+    "Pictures": ("channels",),
 }
 """Section of the README → the methods it has figures of."""
 
