@@ -12,7 +12,9 @@ from pathlib import Path
 import yaml
 
 from nlpcompress.cli.method_page import method_keys, method_text
+from nlpcompress.core.markdown import markdown_table
 from nlpcompress.methods.table import METHODS
+from nlpcompress.recipe.shipped import shipped_recipes
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "docs" / "methods"
@@ -50,15 +52,17 @@ def index() -> Iterator[str]:
         "Each decides; edits cut. Written by `scripts/method_pages.py`.",
         "",
     )
-    yield from ("| method | what it does |", "|---|---|")
-    for name in sorted(METHODS):
-        first = " ".join(method_text(name).partition("\n\n")[0].split())
-        yield f"| [{name}]({name}.md) | {first} |"
+    lines = [summary(name) for name in sorted(METHODS)]
+    yield markdown_table(["method", "what it does"], lines, words=2)
+
+
+def summary(name: str) -> list[str]:
+    first = method_text(name).partition("\n\n")[0]
+    return [f"[{name}]({name}.md)", " ".join(first.split())]
 
 
 def page(name: str) -> Iterator[str]:
-    yield from (f"# {name}", "", marked(method_text(name)), "")
-    yield from keys(name)
+    yield from (f"# {name}", "", marked(method_text(name)), "", keys(name))
     for title, links in (("Recipes", recipes(name)), ("Measured here", sections(name))):
         yield from ("", f"## {title}", "", ", ".join(links) or "None yet.")
 
@@ -70,23 +74,18 @@ def marked(text: str) -> str:
     return re.sub(r"\n{3,}", "\n\n", text)
 
 
-def keys(name: str) -> Iterator[str]:
-    found = list(method_keys(name))
-    if not found:
-        yield "Its config has no keys."
-        return
-    yield from ("| key | default | may be | what it does |", "|---|---|---|---|")
-    for key in found:
-        kind, about = (text.replace("|", "\\|") for text in (key.kind, key.about))
-        yield f"| `{key.name}` | `{key.default}` | {kind} | {about} |"
+def keys(name: str) -> str:
+    found = [[f"`{k.name}`", f"`{k.default}`", k.kind, k.about] for k in method_keys(name)]
+    titles = ["key", "default", "may be", "what it does"]
+    return markdown_table(titles, found, words=4) if found else "Its config has no keys."
 
 
 def recipes(name: str) -> Iterator[str]:
     """Links to the shipped recipes that use it; the smoke ones only where there are no others."""
-    paths = [path for path in sorted((ROOT / "recipes").rglob("*.yaml")) if uses(path, name)]
+    paths = [path for path in shipped_recipes().values() if uses(path, name)]
     real = [path for path in paths if path.parent.name != "smoke"]
     for path in real or paths:
-        place = path.relative_to(ROOT).as_posix()
+        place = path.resolve().relative_to(ROOT).as_posix()
         yield f"[{place}](../../{place})"
 
 

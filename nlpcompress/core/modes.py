@@ -1,8 +1,8 @@
-"""Eval mode for a while."""
+"""Models in another mode for a while: not training, or not all of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -23,3 +23,16 @@ def eval_mode(model: nn.Module) -> Iterator[None]:
     finally:
         for module, training in modes:
             module.training = training
+
+
+@contextmanager
+def untrained(parameters: Iterable[nn.Parameter]) -> Iterator[None]:
+    """Those that learn look frozen: no gradient, and no one puts them into an optimizer."""
+    learning = [parameter for parameter in parameters if parameter.requires_grad]
+    for parameter in learning:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in learning:
+            parameter.requires_grad_()

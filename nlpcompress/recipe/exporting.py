@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from transformers import PreTrainedModel
 
@@ -77,12 +78,14 @@ def export_model(job: Job, source: Path, folder: Path, *, after: int, gate: bool
     fuse = job.recipe.export.fuse
     path = export_onnx(model, folder / FLOAT, first_batch(data), fuse=fuse)
     tolerance = None if rounds_inputs(model) else FLOAT_TOLERANCE
-    rows = _rows(job, data)
+    reference = Reference(model, _rows(job, data), tolerance)
     parities = {
-        _in(runtime, path): check_parity(model, OF_GRAPHS[runtime](path), rows, tolerance=tolerance)
+        _in(runtime, path): check_parity(
+            model, OF_GRAPHS[runtime](path), reference.rows, tolerance=tolerance
+        )
         for runtime in onnx_runtimes(job.recipe.export)
     }
-    smaller = list(_smaller(job, data, model, path, tolerance=tolerance, gate=gate))
+    smaller = list(_smaller(job, data, path, reference, gate=gate))
     _judge(smaller, any_will_do=job.recipe.export.quantize == AUTO)
     parities |= {_in(runtime, small): parity for small, runtime, parity in smaller}
     _log(parities)
@@ -90,26 +93,28 @@ def export_model(job: Job, source: Path, folder: Path, *, after: int, gate: bool
     _describe(source, folder)
 
 
+class Reference(NamedTuple):
+    """What files are compared with: the model, on these rows, whose floats may be so far off."""
+
+    model: PreTrainedModel
+    rows: list[Batch]
+    tolerance: float | None
+
+
 def _smaller(
-    job: Job,
-    data: TaskData,
-    model: PreTrainedModel,
-    floats: Path,
-    *,
-    tolerance: float | None,
-    gate: bool,
+    job: Job, data: TaskData, floats: Path, reference: Reference, *, gate: bool
 ) -> Iterator[tuple[Path, str, Parity]]:
     """The smaller files, each in each runtime, with what was seen of it; none is judged yet.
 
-    Of codes the logits are within `tolerance`; of a result (`gate`) the metric is seen, too.
+    Codes are compared as floats are; of a result (`gate`) the metric is seen, too.
     """
-    export, rows = job.recipe.export, _rows(job, data)
+    export = job.recipe.export
     ways = [way for way in ways_of(export) if gate or way != CODES]
     bounded = bool(ways) and gate and export.max_metric_drop is not None
-    reference = _metric(job, data, torch_predictor(model)) if bounded else None
+    before = _metric(job, data, torch_predictor(reference.model)) if bounded else None
     for way in ways:
         try:
-            small = smaller_file(way, job, data, model, floats)
+            small = smaller_file(way, job, data, reference.model, floats)
         except ParityError as error:
             if export.quantize != AUTO:
                 raise
@@ -117,9 +122,10 @@ def _smaller(
             continue
         for runtime in onnx_runtimes(export):
             said = OF_GRAPHS[runtime](small)
-            gates = () if reference is None else (_gate(job, reference, _metric(job, data, said)),)
-            bound = tolerance if way == CODES else None
-            yield small, runtime, compare(model, said, rows, tolerance=bound, gates=gates)
+            gates = () if before is None else (_gate(job, before, _metric(job, data, said)),)
+            bound = reference.tolerance if way == CODES else None
+            parity = compare(reference.model, said, reference.rows, tolerance=bound, gates=gates)
+            yield small, runtime, parity
 
 
 def _judge(smaller: Sequence[tuple[Path, str, Parity]], *, any_will_do: bool) -> None:

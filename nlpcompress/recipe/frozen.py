@@ -1,37 +1,28 @@
 """Weights that a stage's training leaves as they are: `freeze: ['*word_embeddings*']`."""
 
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager
 from fnmatch import filter as matching
 
-import torch
 from torch import nn
 
+from nlpcompress.core.modes import untrained
 from nlpcompress.errors import ConfigError
 from nlpcompress.recipe.schema import Recipe
 from nlpcompress.recipe.source import skeleton
 
 
-@contextmanager
-def frozen(model: nn.Module, patterns: Sequence[str]) -> Iterator[None]:
-    """The weights whose names match take no gradient, and no room in an optimizer, for a while."""
+def frozen(model: nn.Module, patterns: Sequence[str]) -> AbstractContextManager[None]:
+    """The weights whose names match do not learn for a while."""
     own = dict(model.named_parameters())
-    left = [own[name] for name in _named(patterns, own) if own[name].requires_grad]
-    for parameter in left:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in left:
-            parameter.requires_grad_()
+    return untrained(own[name] for name in _named(patterns, own))
 
 
 def check_frozen(recipe: Recipe, *, labels: Sequence[str]) -> None:
     """Raises `ConfigError` when a pattern matches no weight of the start model, or all match."""
     if not any(stage.freeze for stage in recipe.stages):
         return
-    with torch.device("meta"):
-        names = [name for name, _ in skeleton(recipe.model, labels=labels).named_parameters()]
+    names = [name for name, _ in skeleton(recipe.model, labels=labels).named_parameters()]
     for position, stage in enumerate(recipe.stages):
         for number, pattern in enumerate(stage.freeze):
             if not matching(names, pattern):

@@ -1,7 +1,6 @@
 """What gates and lasting zeros need of a training: their steps and their optimizer group."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -110,19 +109,6 @@ class KeepZeros(TrainerCallback):
         """Whatever the optimizer is: no assumption on what it does with a gradient of zero."""
         for weight, zero in self.zeros:
             weight.masked_fill_(zero, 0)
-
-
-@contextmanager
-def held_out(gates: nn.Module) -> Iterator[None]:
-    """The gates' parameters look frozen, so that no one else puts them into an optimizer."""
-    parameters = list(gates.parameters())
-    for parameter in parameters:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in parameters:
-            parameter.requires_grad_()
 
 
 def refuse_other_models(

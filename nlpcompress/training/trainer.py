@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from transformers.trainer_utils import TrainOutput
 
 from nlpcompress.core.method import Gates, Method, Objective, Step
+from nlpcompress.core.modes import untrained
 from nlpcompress.core.plan import Plan, plan_from_json
 from nlpcompress.errors import DataError
 from nlpcompress.models.tokenizers import fit_tokenizer
@@ -24,7 +25,6 @@ from nlpcompress.training.finished import NothingLeftError, StopWhenOver
 from nlpcompress.training.gating import (
     AdvanceGates,
     KeepZeros,
-    held_out,
     prepare_gates,
     progress_of,
     refuse_other_models,
@@ -207,7 +207,7 @@ class CompressionTrainer(TwoReadersTrainer):
         """As `Trainer`'s; gates have a group of their own."""
         if self.gates is None or self.optimizer is not None:
             return super().create_optimizer(*args, **kwargs)
-        with held_out(self.gates):
+        with untrained(self.gates.parameters()):
             optimizer = super().create_optimizer(*args, **kwargs)
         for group in self.gates.parameter_groups():
             optimizer.add_param_group(group)

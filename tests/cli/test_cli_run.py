@@ -1,7 +1,6 @@
 """A whole smoke run, and every verb on the folder it leaves."""
 
 import copy
-import importlib.util
 import json
 import os
 import shutil
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from reports import report_of
 from safetensors.torch import load_file
 
 from nlpcompress.axes import find_axes
@@ -22,7 +22,7 @@ from nlpcompress.export import count_integer_products
 from nlpcompress.io.load import load_model_folder
 from nlpcompress.methods.table import make_method
 from nlpcompress.models.examples import example_inputs
-from nlpcompress.recipe import exporting, runtimes, smaller
+from nlpcompress.recipe import exporting
 from nlpcompress.recipe.result import open_result
 from nlpcompress.recipe.scan import scan
 from nlpcompress.recipe.shipped import CHECKOUT, shipped_recipes
@@ -35,23 +35,6 @@ ROWS = ["teacher", "teacher-int8", "compressed", "compressed-int8"]
 SMOKE = [name for name in shipped_recipes() if name.startswith("smoke/")]
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    out = tmp_path_factory.mktemp("run") / "result"
-    assert main(["run", "smoke/logits", f"out={out}"]) == 0
-    return out
-
-
-@pytest.fixture
-def result(finished, tmp_path):
-    """A copy to spoil."""
-    return Path(shutil.copytree(finished, tmp_path / "result"))
-
-
-def _report(out):
-    return json.loads((out / "report.json").read_text())
-
-
 def test_the_folder_holds_model_exports_report_and_recipe(finished):
     names = {path.name for path in finished.iterdir()}
     assert names >= {"config.json", "model.safetensors", "tokenizer.json", "nlpcompress.json"}
@@ -62,7 +45,7 @@ def test_the_folder_holds_model_exports_report_and_recipe(finished):
 
 
 def test_the_report_names_each_artefact_and_its_numbers(finished):
-    report = _report(finished)
+    report = report_of(finished)
     rows = {row["name"]: row for row in report["rows"]}
     assert list(rows) == ROWS
     for row in rows.values():
@@ -83,7 +66,7 @@ def test_the_report_names_each_artefact_and_its_numbers(finished):
 
 def test_every_row_is_measured_from_its_own_file(result, capsys):
     """A spoilt int8 file changes the numbers of its row and of no other."""
-    before = {row["name"]: row["metrics"] for row in _report(result)["rows"]}
+    before = {row["name"]: row["metrics"] for row in report_of(result)["rows"]}
     shutil.copyfile(result / "onnx" / "model.onnx", result / "onnx" / "model_int8.onnx")
     (result / "onnx" / "model_int8.onnx").write_bytes(b"torn")
     assert main(["evaluate", str(result)]) == 2
@@ -101,7 +84,7 @@ def test_the_teacher_is_the_model_before_the_first_cut(finished):
         if (marker.parent / "model").is_dir():
             stages[len(description["stages"])] = json.loads(marker.read_text())
     assert stages[1]["parameters"] == stages[0]["parameters"] > stages[2]["parameters"]
-    teacher, _, compressed, _ = _report(finished)["rows"]
+    teacher, _, compressed, _ = report_of(finished)["rows"]
     assert teacher["parameters"] == stages[1]["parameters"]
     assert compressed["parameters"] == stages[3]["parameters"]
 
@@ -233,100 +216,6 @@ def test_a_scan_of_nothing_is_told(result, capsys):
     assert "between 0 and 1, such as 0.5, got [1.5]" in capsys.readouterr().err
 
 
-def test_export_again(result, capsys):
-    shutil.rmtree(result / "onnx")
-    assert main(["export", str(result), "--quantize", "none"]) == 0
-    assert {p.name for p in (result / "onnx").iterdir()} >= {"model.onnx", "parity.json"}
-    assert not (result / "onnx" / "model_int8.onnx").exists()
-
-
-def test_an_export_that_is_refused_leaves_what_was_there(result, monkeypatch, capsys):
-    (result / "onnx" / "model_int8.onnx").write_bytes(b"as it was")
-    before = {path.name: path.read_bytes() for path in (result / "onnx").iterdir()}
-    monkeypatch.setattr(exporting, "FLOAT_TOLERANCE", -1.0)
-    command = ["export", str(result), "--quantize", "dynamic-int8", "export.fuse=false"]
-    assert main(command) == 2
-    assert "model.onnx" in capsys.readouterr().err
-    assert {path.name: path.read_bytes() for path in (result / "onnx").iterdir()} == before
-    monkeypatch.undo()
-    assert main(command) == 0
-    assert (result / "onnx" / "model_int8.onnx").read_bytes() != b"as it was"
-
-
-def test_every_runtime_has_its_rows(result, capsys):
-    if importlib.util.find_spec("nncf") is None:
-        pytest.skip("the extra openvino is not installed")
-    wanted = ["export.runtimes=[onnxruntime,openvino]", "export.quantize=nncf-int8"]
-    assert main(["run", str(result), *wanted, "bench.rounds=3"]) == 0
-    rows = {row["name"]: row for row in _report(result)["rows"]}
-    models, runtimes = ("teacher", "compressed"), ("", "-openvino")
-    assert list(rows) == [
-        f"{model}{small}{last}"
-        for model in models
-        for last in runtimes
-        for small in ("", "-nncf-int8")
-    ]
-    assert rows["compressed"]["metrics"] == rows["compressed-openvino"]["metrics"]
-    sizes = {name: row["onnx_size_bytes"] for name, row in rows.items()}
-    assert sizes["compressed-nncf-int8-openvino"] < sizes["compressed-openvino"]
-    assert all(row["latency_ms"]["2x16"]["median"] > 0 for row in rows.values())
-    parities = json.loads((result / "onnx" / "parity.json").read_text())["models"]
-    assert list(parities) == [
-        "model.onnx",
-        "model.onnx in openvino",
-        "model_nncf_int8.onnx",
-        "model_nncf_int8.onnx in openvino",
-    ]
-
-
-def test_all_that_is_installed_is_tried(result, monkeypatch, capsys):
-    """Files that left their bounds are told, and the run fails only where all have."""
-    monkeypatch.setattr(runtimes, "installed", lambda package: False)
-    monkeypatch.setattr(smaller, "installed", lambda package: False)
-    wanted = ["export.runtimes=auto", "export.quantize=auto", "bench.rounds=2"]
-    bound = "export.max_metric_drop=0.5"
-    assert main(["run", str(result), *wanted, bound]) == 0
-    names = ("", "-int8", "-static-int8")
-    rows = {row["name"]: row for row in _report(result)["rows"]}
-    assert list(rows) == [f"{model}{name}" for model in ("teacher", "compressed") for name in names]
-    assert {row["runtime"] for row in rows.values()} == {"onnxruntime"}
-
-    def worse(metric):
-        return lambda predict, *data, **options: {
-            "accuracy": 0.0 if getattr(predict, "path", Path()).name in metric else 1.0
-        }
-
-    command = ["export", str(result), *wanted, bound]
-    shutil.rmtree(result / "onnx")
-    monkeypatch.setattr(exporting, "evaluate", worse({"model_static_int8.onnx"}))
-    assert main(command) == 0
-    assert "model_static_int8.onnx left its bounds: accuracy went from" in capsys.readouterr().err
-    left = {path.name for path in (result / "onnx").glob("*.onnx")}
-    assert left == {"model.onnx", "model_int8.onnx"}
-    monkeypatch.setattr(exporting, "evaluate", worse({"model_static_int8.onnx", "model_int8.onnx"}))
-    assert main(command) == 2
-
-
-def test_torch_has_rows_beside_files(result):
-    if shutil.which(os.environ.get("CXX", "g++")) is None:
-        pytest.skip("no C++ compiler")
-    wanted = ["export.runtimes=[onnxruntime,torch,torch-compile]", "export.quantize=none"]
-    assert main(["run", str(result), *wanted, "bench.rounds=2"]) == 0
-    rows = {row["name"]: row for row in _report(result)["rows"]}
-    assert list(rows)[3:] == ["compressed", "compressed-torch", "compressed-torch-compile"]
-    assert rows["compressed-torch-compile"]["metrics"] == rows["compressed"]["metrics"]
-    assert rows["compressed-torch"]["onnx_size_bytes"] is None
-    assert all(row["latency_ms"]["2x16"]["median"] > 0 for row in rows.values())
-
-
-def test_a_compiler_is_missed_before_any_work(result, monkeypatch, capsys):
-    monkeypatch.setattr(runtimes.shutil, "which", lambda name: None)
-    monkeypatch.setenv("CXX", "g++-99")
-    wanted = "export.runtimes=[onnxruntime,torch-compile]"
-    assert main(["run", str(result), wanted]) == 2
-    assert "torch-compile needs a C++ compiler, and there is no g++-99" in capsys.readouterr().err
-
-
 def test_push_dry_run(result, tmp_path):
     assert main(["push", str(result), "me/small", "--dry-run", str(tmp_path / "sent")]) == 0
     sent = {str(p.relative_to(tmp_path / "sent")) for p in (tmp_path / "sent").rglob("*")}
@@ -352,7 +241,7 @@ def test_a_bound_on_the_loss_is_judged_and_told(result, capsys, monkeypatch):
     assert main(["export", str(result), "export.max_metric_drop=1.0"]) == 0
     models = json.loads((result / "onnx" / "parity.json").read_text())["models"]
     (gate,) = models["model_int8.onnx"]["gates"]
-    rows = {row["name"]: row["metrics"]["accuracy"] for row in _report(result)["rows"]}
+    rows = {row["name"]: row["metrics"]["accuracy"] for row in report_of(result)["rows"]}
     assert gate["reference"] == rows["compressed"] and gate["candidate"] == rows["compressed-int8"]
     assert not models["model.onnx"]["gates"]
     assert [path and path.name for path in measured] == [None, "model_int8.onnx"]
@@ -424,7 +313,7 @@ def test_two_processes_end_with_the_weights_of_one(tmp_path):
 
 def test_pictures_in_static_int8_have_a_row_of_their_own(tmp_path):
     assert main(["run", "smoke/channels", f"out={tmp_path / 'out'}"]) == 0
-    rows = {row["name"]: row for row in _report(tmp_path / "out")["rows"]}
+    rows = {row["name"]: row for row in report_of(tmp_path / "out")["rows"]}
     assert list(rows) == ["teacher", "teacher-static-int8", "compressed", "compressed-static-int8"]
     file = tmp_path / "out" / "onnx" / "model_static_int8.onnx"
     assert rows["compressed-static-int8"]["onnx_size_bytes"] == file.stat().st_size
