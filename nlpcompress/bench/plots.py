@@ -1,4 +1,4 @@
-"""The pictures of a report: size, time and quality, one bar a model."""
+"""The pictures of a report: size, time and quality, a bar a model, and others beside them."""
 
 import io
 from collections.abc import Sequence
@@ -17,10 +17,11 @@ from nlpcompress.bench.cells import (
     metric_names,
     shape_names,
 )
+from nlpcompress.bench.front_plot import front_figure
 from nlpcompress.bench.latency import Timing
 from nlpcompress.bench.layer_plot import layers_figure
 from nlpcompress.bench.rows import Report, Row
-from nlpcompress.bench.style import COLOURS, FAINT, INK, STYLE, WIDTH
+from nlpcompress.bench.style import FAINT, INK, STYLE, WIDTH, colour_of
 
 COLUMNS = 2
 
@@ -45,6 +46,8 @@ def draw(report: Report) -> dict[str, Figure]:
             shown = {name: bars for name, bars in panels.items() if _measured(bars)}
             if shown:
                 figures[title] = _figure(names, shown, "{:.3f}" if title == "Quality" else "{:.3g}")
+        if (tried := front_figure(report)) is not None:
+            figures["Quality against time"] = tried
         if layered := first_of_each(rows, lambda row: row.layers):
             figures["Layers"] = layers_figure(layered)
     return figures
@@ -125,7 +128,7 @@ def _draw_bars(axes: Axes, bars: Sequence[Bar], form: str) -> None:
         if bar.value is None:
             axes.text(0, place, f" {UNMEASURED}", va="center", color=FAINT, style="italic")
             continue
-        axes.barh(place, bar.value, 0.62, color=COLOURS[place % len(COLOURS)])
+        axes.barh(place, bar.value, 0.62, color=colour_of(place))
         if bar.spread:
             axes.plot(bar.spread, (place, place), color=INK, lw=1.2, solid_capstyle="butt")
         end = max(bar.value, *(bar.spread or (0.0,)))

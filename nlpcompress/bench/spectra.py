@@ -14,7 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from nlpcompress.bench.plots import COLOURS, COLUMNS, FAINT, INK, STYLE, WIDTH
+from nlpcompress.bench.plots import COLUMNS
+from nlpcompress.bench.style import COLOURS, FAINT, INK, STYLE, WIDTH
 from nlpcompress.core.whole import whole_file
 from nlpcompress.errors import DataError
 

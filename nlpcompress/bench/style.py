@@ -16,11 +16,18 @@ STYLE: dict[str, Any] = {
     "axes.titlesize": 11,
     "axes.titleweight": "bold",
     "axes.titlecolor": INK,
+    "axes.labelcolor": INK,
     "text.color": INK,
     "xtick.color": FAINT,
+    "ytick.color": FAINT,
     "ytick.labelcolor": INK,
     "savefig.facecolor": "none",
     "figure.facecolor": "none",
     "axes.facecolor": "none",
     "svg.hashsalt": "nlpcompress",
 }
+
+
+def colour_of(place: int) -> str:
+    """Of the row at this place: grey is the first one's alone."""
+    return COLOURS[0] if place == 0 else COLOURS[1 + (place - 1) % (len(COLOURS) - 1)]

@@ -3,7 +3,8 @@
 import matplotlib
 from matplotlib.figure import Figure
 
-from nlpcompress.bench.plots import COLOURS, FAINT, STYLE, to_svg
+from nlpcompress.bench.plots import to_svg
+from nlpcompress.bench.style import COLOURS, FAINT, STYLE
 from nlpcompress.recipe.search.config import METRIC
 from nlpcompress.recipe.search.record import SearchRecord
 from nlpcompress.search.pareto import front

@@ -241,6 +241,7 @@ def test_the_page_tells_what_is_best_and_what_it_took(tmp_path):
     )
     picture = (tmp_path / "search.svg").read_text()
     assert picture.startswith("<svg") and "holds the budget" in picture
+    assert "#000000" not in picture
     assert json.loads((tmp_path / "search.json").read_text())["best"] == 1
     write_record(tmp_path / "none", searched(TRIALS[:1]))
     assert "**No trial holds the budget.**" in (tmp_path / "none" / "search.md").read_text()
