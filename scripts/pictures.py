@@ -48,6 +48,7 @@ def picture_parser(description: str | None, out: str) -> argparse.ArgumentParser
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--train-samples", type=int, default=None)
+    parser.add_argument("--channels-last", action="store_true", help="in memory, in trainings")
     return parser
 
 
@@ -69,8 +70,9 @@ def trained(seed: int, arguments: argparse.Namespace, *, penalty: float = 0.0) -
 
 
 def train(epochs: float, learning_rate: float, arguments: argparse.Namespace) -> dict[str, Any]:
-    """A stage's `train`: the rate falls to zero along a cosine, after a short warm-up."""
+    """A stage's training: the rate falls to zero along a cosine, after a short warm-up."""
     return {
+        "channels_last": arguments.channels_last,
         "train": {
             "num_train_epochs": epochs,
             "learning_rate": learning_rate,
@@ -79,7 +81,7 @@ def train(epochs: float, learning_rate: float, arguments: argparse.Namespace) ->
             "lr_scheduler_type": "cosine",
             "per_device_train_batch_size": arguments.batch,
             "bf16": arguments.bf16,
-        }
+        },
     }
 
 

@@ -75,6 +75,12 @@ class StageConfig(MethodConfig):
         description="weights that this training leaves as they are, by patterns of their names, "
         "such as ['*word_embeddings*']: they take no gradient and no room in the optimizer",
     )
+    channels_last: bool = Field(
+        False,
+        description="for networks on pictures: weights and pictures lie with their channels last "
+        "in memory while this trains, which is faster for depthwise layers on a CPU, as "
+        "MobileNet's are, and for mixed precision on a GPU",
+    )
     augment: AugmentConfig | None = Field(
         None,
         description="also train on copies of the texts with other words, such as "

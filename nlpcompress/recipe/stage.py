@@ -30,6 +30,7 @@ from nlpcompress.recipe.schema import StageConfig
 from nlpcompress.recipe.source import named_teacher, start_model
 from nlpcompress.surgery.apply import apply_plan
 from nlpcompress.training import CompressionTrainer
+from nlpcompress.training.channels_last import channels_last
 from nlpcompress.training.context import Batches
 from nlpcompress.training.teacher_answers import TeacherData
 
@@ -83,13 +84,14 @@ def _train(
 ) -> list[dict[str, Any]]:
     """Train in place, from the last whole checkpoint on. Gives the losses the trainer logged."""
     checkpoints = job.part(position + 1).folder / CHECKPOINTS
+    stage, teacher = job.recipe.stages[position], teacher_of(job, methods, position)
     trainer = CompressionTrainer(
         model=model,
         args=training_arguments(job.recipe, position, checkpoints),
         train_dataset=training_rows(job, position),
         data_collator=job.data(position).train_collate,
         methods=methods,
-        teacher=teacher_of(job, methods, position),
+        teacher=teacher,
         teacher_cache=job.answers(position),
         teacher_data=_teacher_data(job, methods, position),
         score_cache=job.scores(position),
@@ -98,7 +100,8 @@ def _train(
     resumed = agreed(job.state, trainer.last_checkpoint())
     if resumed:
         logger.info("goes on from %s", Path(resumed).relative_to(checkpoints))
-    with frozen(model, job.recipe.stages[position].freeze):
+    turned = [m for m in (model, teacher) if m is not None and stage.channels_last]
+    with frozen(model, stage.freeze), channels_last(turned):
         trainer.train(resume_from_checkpoint=resumed)
     return trainer.state.log_history
 

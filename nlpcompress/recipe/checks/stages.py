@@ -43,8 +43,9 @@ def _stage(stage: Values, where: str, *, cut_before: bool) -> Iterator[str]:
         yield from _also(other, f"{where}.also.{position}", trains=train is not None)
     methods = [name, *(other.get("method") for _, other in beside)]
     yield from _teacher(methods, stage.get("teacher"), where, cut_before=cut_before)
-    if stage.get("freeze") and train is None:
-        yield f"{where}.freeze: this stage trains nothing; give it a train block or leave it out"
+    for key in ("freeze", "channels_last"):
+        if stage.get(key) and train is None:
+            yield f"{where}.{key}: this stage trains nothing; give it a train block or leave it out"
     if stage.get("cache_teacher"):
         yield from _answers(methods, f"{where}.cache_teacher")
     if stage.get("cache_scores"):

@@ -23,12 +23,8 @@ def task_problems(recipe: Values) -> Iterator[str]:
     """What of a stage goes with some tasks only."""
     task = block(recipe, "model").get("task")
     for position, stage in mappings(recipe.get("stages")):
-        if (
-            task in TASKS
-            and TASKS[task].inputs != "text"
-            and block(stage, "train").get(GROUP_BY_LENGTH)
-        ):
-            yield f"stages.{position}.train.{GROUP_BY_LENGTH}: {task} has no lengths; leave it out"
+        if task in TASKS:
+            yield from _of_other_inputs(stage, str(task), f"stages.{position}")
         for key in PICTURE_CHANGES:
             changes = block(recipe, "data").get(key) not in (None, False, 0)
             if changes and stage.get("cache_teacher"):
@@ -41,6 +37,15 @@ def task_problems(recipe: Values) -> Iterator[str]:
                 yield from _copies(stage, task, f"stages.{position}.{key}")
         if isinstance(augment := stage.get("augment"), Mapping):
             yield from _augment(augment, stage, f"stages.{position}")
+
+
+def _of_other_inputs(stage: Values, task: str, where: str) -> Iterator[str]:
+    """Keys for texts in a stage on pictures, and the other way round."""
+    texts = TASKS[task].inputs == "text"
+    if not texts and block(stage, "train").get(GROUP_BY_LENGTH):
+        yield f"{where}.train.{GROUP_BY_LENGTH}: {task} has no lengths; leave it out"
+    if texts and stage.get("channels_last"):
+        yield f"{where}.channels_last: {task} has no channels; leave it out"
 
 
 def _copies(stage: Values, task: object, where: str) -> Iterator[str]:
