@@ -7,6 +7,7 @@ DATASETS = Registry(
     {
         "movie-snippets": "nlpcompress.data.movies:read_snippets",
         "movie-ratings": "nlpcompress.data.movies:read_ratings",
+        "other-ratings": "nlpcompress.data.movies:read_other_ratings",
         "newsgroups": "nlpcompress.data.newsgroups:read_newsgroups",
         "bbc-news": "nlpcompress.data.bbc_news:read_bbc_news",
         "digits": "nlpcompress.data.digits:read_digits",
@@ -36,6 +37,7 @@ TASKS = (*LABELLED_TEXT_TASKS, IMAGES, *CORPUS_TASKS)
 DATASET_TASKS = {
     "movie-snippets": ("text-classification", MASKED_LM),
     "movie-ratings": ("text-regression", MASKED_LM),
+    "other-ratings": ("text-regression", MASKED_LM),
     "newsgroups": ("text-classification", *CORPUS_TASKS),
     "bbc-news": ("text-classification", *CORPUS_TASKS),
     "digits": (IMAGES,),

@@ -113,6 +113,8 @@ def _close_gates(method: Method, model: PreTrainedModel, ctx: Context) -> None:
 def _actions(stage: StageConfig, plan: Plan, data: TaskData) -> Iterator[str]:
     if stage.train is not None:
         yield f"trains on {len(data.train)} rows: " + _pairs(stage.train)
+    if stage.unlabelled:
+        yield "and on texts without labels: " + _pairs(stage.unlabelled.to_json())
     if stage.augment:
         yield "and on copies of them: " + _pairs(stage.augment.to_json())
     if stage.replace_tokens:

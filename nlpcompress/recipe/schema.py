@@ -92,6 +92,12 @@ class StageConfig(MethodConfig):
         "as {copies: 20}; they keep labels that may no longer hold, so learn from a teacher alone "
         "(logits: alpha_task: 0)",
     )
+    unlabelled: DataConfig | None = Field(
+        None,
+        description="also train on these texts, such as {name: csv, files: {train: more.csv}}: a "
+        "teacher answers them, and no label counts in this stage (logits: alpha_task: 0); what the "
+        "test set has is left out",
+    )
     teacher: Teachers | None = Field(
         None,
         description="model id or folder to learn from, or a list of them, or their weights, as in "

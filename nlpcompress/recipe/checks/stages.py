@@ -2,6 +2,9 @@
 
 from collections.abc import Iterator, Mapping, Sequence, Sized
 
+from nlpcompress.data.config import DataConfig
+from nlpcompress.data.unlabelled import check_unlabelled
+from nlpcompress.errors import ConfigError, NlpCompressError
 from nlpcompress.methods.table import METHODS
 from nlpcompress.recipe.checks.reading import Values, caught, known_methods, mappings, name_problems
 from nlpcompress.recipe.roles import cuts
@@ -46,10 +49,41 @@ def _stage(stage: Values, where: str, *, cut_before: bool) -> Iterator[str]:
     for key in ("freeze", "channels_last"):
         if stage.get(key) and train is None:
             yield f"{where}.{key}: this stage trains nothing; give it a train block or leave it out"
+    if isinstance(stage.get("unlabelled"), Mapping):
+        yield from _unlabelled(stage, [stage, *(other for _, other in beside)], where)
     if stage.get("cache_teacher"):
         yield from _answers(methods, f"{where}.cache_teacher")
     if stage.get("cache_scores"):
         yield from _scores(methods, f"{where}.cache_scores")
+
+
+def _unlabelled(stage: Values, methods: Sequence[Values], where: str) -> Iterator[str]:
+    """Texts without labels need a teacher that answers them, and no method that reads labels."""
+    names = [method.get("method") for method in methods]
+    if not any(method.needs_teacher for method in known_methods(names)):
+        yield f"{where}.unlabelled: no method of this stage learns from a teacher; leave it out"
+    weights = [weight for method in methods for weight in _task_weight(method)]
+    if any(weights):
+        yield (
+            f"{where}.unlabelled: these texts have no labels, and labels weigh {max(weights):g} "
+            "in this stage; write alpha_task: 0"
+        )
+    try:
+        config = DataConfig.parse(stage["unlabelled"], where=f"{where}.unlabelled")
+    except ConfigError:
+        return  # the schema names it
+    yield from caught(lambda: check_unlabelled(config), f"{where}.unlabelled")
+
+
+def _task_weight(method: Values) -> Iterator[float]:
+    """What labels weigh in it, if it says so."""
+    try:
+        config = METHODS.load(method["method"]).Config.parse(method.get("config") or {})
+    except NlpCompressError:
+        return
+    weight = getattr(config, "task_weight", getattr(config, "alpha_task", None))
+    if weight is not None:
+        yield weight
 
 
 def _answers(methods: Sequence[object], where: str) -> Iterator[str]:

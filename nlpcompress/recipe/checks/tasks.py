@@ -13,8 +13,8 @@ from nlpcompress.recipe.checks.reading import Values, block, caught, known_metho
 from nlpcompress.recipe.schema import RANDOM
 from nlpcompress.recipe.train_keys import GROUP_BY_LENGTH
 
-COPIES = ("augment", "replace_tokens")
-"""Keys of a stage that trains on copies of its texts."""
+MORE_TEXTS = ("augment", "replace_tokens", "unlabelled")
+"""Keys of a stage that trains on other texts than its data's, too."""
 READING_LOGITS = ("at_init",)
 """Methods that score by logits, beside those that say so by what they need."""
 
@@ -32,9 +32,9 @@ def task_problems(recipe: Values) -> Iterator[str]:
                     f"stages.{position}.cache_teacher: data.{key} changes pictures at random, and "
                     "a teacher has no one answer to store; leave one of them out"
                 )
-        for key in COPIES:
+        for key in MORE_TEXTS:
             if isinstance(stage.get(key), Mapping):
-                yield from _copies(stage, task, f"stages.{position}.{key}")
+                yield from _more_texts(stage, task, f"stages.{position}.{key}")
         if isinstance(augment := stage.get("augment"), Mapping):
             yield from _augment(augment, stage, f"stages.{position}")
 
@@ -48,8 +48,8 @@ def _of_other_inputs(stage: Values, task: str, where: str) -> Iterator[str]:
         yield f"{where}.channels_last: {task} has no channels; leave it out"
 
 
-def _copies(stage: Values, task: object, where: str) -> Iterator[str]:
-    """What copies of texts need: texts with labels, and a training."""
+def _more_texts(stage: Values, task: object, where: str) -> Iterator[str]:
+    """What other texts need: a task on texts with labels, and a training."""
     if task in TASKS and task not in LABELLED_TEXT_TASKS:
         yield f"{where}: goes with {' and '.join(LABELLED_TEXT_TASKS)}, not with {task}"
     if stage.get("train") is None:
@@ -131,9 +131,9 @@ def renumbering_problems(recipe: Values) -> Iterator[str]:
                 f"{where}: after {before} teacher and student have no tokens to compare; learn "
                 "from answers alone with logits, or do this before"
             )
-        for key in COPIES if before and learning else ():
+        for key in MORE_TEXTS if before and learning else ():
             if stage.get(key) is not None:
-                yield f"{where}.{key}: the teacher has no answers to copies after {before}"
+                yield f"{where}.{key}: the teacher has no answers to other texts after {before}"
         for method in known:
             if method.renumbers and task in TASKS and task not in LABELLED_TEXT_TASKS:
                 yield f"{where}.method: {method.name} goes with {' and '.join(LABELLED_TEXT_TASKS)}"

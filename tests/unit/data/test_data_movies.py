@@ -8,7 +8,15 @@ import pytest
 
 from nlpcompress.data.config import DataConfig
 from nlpcompress.data.load import load_data
-from nlpcompress.data.movies import ARCHIVE, TABLE, TAR, read_ratings, read_snippets
+from nlpcompress.data.movies import (
+    ARCHIVE,
+    OTHERS,
+    TABLE,
+    TAR,
+    read_other_ratings,
+    read_ratings,
+    read_snippets,
+)
 from nlpcompress.data.places import ENVIRONMENT_VARIABLE, find_archive
 from nlpcompress.errors import DataError
 
@@ -61,6 +69,12 @@ def test_a_missing_archive_says_how_to_get_it(tmp_path, monkeypatch):
     )
 
 
+def test_other_ratings_need_all_their_tables(tmp_path):
+    make_archive(tmp_path, table=OTHERS[0])
+    with pytest.raises(DataError, match=f"does not hold {TAR} with {OTHERS[1]}"):
+        read_other_ratings(DataConfig(name="other-ratings", path=str(tmp_path)))
+
+
 @pytest.mark.parametrize("place", ["named", ".data", ".cache/nlpcompress"])
 def test_the_archive_is_found_in_each_usual_place(tmp_path, monkeypatch, place):
     (tmp_path / place).mkdir(parents=True)
@@ -106,3 +120,11 @@ def test_the_real_ratings_are_the_documented_ones(real_archive, tokenizer):
     ratings = [*data.train["labels"], *data.test["labels"]]
     assert min(ratings) == pytest.approx(-3.875)
     assert max(ratings) == pytest.approx(3.9411765)
+
+
+def test_the_real_other_ratings_share_next_to_no_text_with_the_movies(real_archive):
+    others = read_other_ratings(DataConfig(name="other-ratings", path=str(real_archive))).train
+    movies = read_ratings(DataConfig(name="movie-ratings", path=str(real_archive))).train
+    assert len(others) == 13016
+    assert max(others["rating"]) == pytest.approx(4.0, abs=0.2)
+    assert len({*others["text"]} & {*movies["text"]}) < 10

@@ -347,7 +347,7 @@ def _after_fewer_tokens(**stage):
         ),
         (
             {"cache_teacher": True, "replace_tokens": {}},
-            "stages.2.replace_tokens: the teacher has no answers to copies after keep_vocabulary",
+            "stages.2.replace_tokens: the teacher has no answers to other texts after keep_vocab",
         ),
     ],
 )
