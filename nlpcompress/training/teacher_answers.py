@@ -97,20 +97,25 @@ def store_answers(  # noqa: PLR0913
     `features` are stored beside them in float16: a training with those differs from one with the
     teacher itself by what that rounds away.
 
-    The teacher is in eval mode, on its device; it sees all examples in their order. What it says of
-    an example must not depend on how far that is padded, as it does with padding on the left where
-    positions count from there. Raises `ConfigError` when a batch is not the same twice (random
-    augmentation), or an example not the same in another batch (random masking): it has no one
-    answer.
+    The teacher is in eval mode, on its device. Rows of a `datasets.Dataset` with `input_ids` are
+    seen by length, the longest first, so that little of a batch is padding; other examples, and any
+    whose features are stored, in their order. What it says of an example must not depend on how far
+    that is padded, as it does with padding on the left where positions count from there. Raises
+    `ConfigError` when a batch is not the same twice (random augmentation), or an example not the
+    same in another batch (random masking): it has no one answer.
     """
 
     def inputs(examples: list[Any]) -> dict[str, Tensor]:
         batch = collate(examples)
         return {k: v for k, v in batch.items() if k not in label_names and accepts(teacher, k)}
 
+    order = list(range(len(dataset))) if features else _longest_first(dataset)
+
     def batches() -> Iterator[dict[str, Tensor]]:
         apart = torch.Generator()  # the trainer's own randomness does not move
-        yield from DataLoader(dataset, batch_size=batch_size, collate_fn=inputs, generator=apart)
+        yield from DataLoader(
+            dataset, batch_size=batch_size, sampler=order, collate_fn=inputs, generator=apart
+        )
 
     _check_same(batches)
     check_companions(dataset, inputs)
@@ -119,9 +124,33 @@ def store_answers(  # noqa: PLR0913
         count = -(-len(dataset) // batch_size)
         with _writer(teacher, features, path) as writer:
             answers = _answers(teacher, batches(), count, writer)
-        _write(path, answers)
+        _write(path, _in_order(answers, order))
     table = FeatureTable(_features_of(path)) if features else None
     return StoredTeacher(teacher.config, load_file(path), table=table, depth=_depth(teacher))
+
+
+def _longest_first(dataset: Sequence[Any]) -> list[int]:
+    """Numbers of the examples; of one length in their order, and in their order without lengths."""
+    if "input_ids" not in getattr(dataset, "column_names", ()):
+        return list(range(len(dataset)))
+    lengths = [len(tokens) for tokens in dataset["input_ids"]]
+    return sorted(range(len(lengths)), key=lambda number: -lengths[number])
+
+
+def _in_order(answers: Mapping[str, Tensor], order: Sequence[int]) -> dict[str, Tensor]:
+    """Answers to examples that were asked in `order`, as the data set has them.
+
+    With answers of tokens comes, as `starts`, how many each example has.
+    """
+    counts = answers.get(STARTS)
+    places = torch.tensor(order).argsort()
+    if counts is None:
+        return {name: values[places] for name, values in answers.items()}
+    found = {}
+    for name, values in answers.items():
+        parts = values.split(1 if name == STARTS else counts.tolist())
+        found[name] = torch.cat([parts[place] for place in places])
+    return {**found, STARTS: torch.cat([torch.zeros(1).long(), found[STARTS].cumsum(0)])}
 
 
 def _writer(
@@ -158,10 +187,7 @@ def _answers(
             found.setdefault(name, []).append(values.cpu())
         if writer is not None:
             writer.add(mask)
-    answers = {name: torch.cat(parts) for name, parts in found.items()}
-    if STARTS in answers:
-        answers[STARTS] = torch.cat([torch.zeros(1).long(), answers[STARTS].cumsum(0)])
-    return answers
+    return {name: torch.cat(parts) for name, parts in found.items()}
 
 
 def _unpadded(answers: dict[str, Tensor], mask: Tensor | None) -> dict[str, Tensor]:

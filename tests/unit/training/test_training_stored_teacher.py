@@ -110,11 +110,31 @@ def test_anything_else_is_another_file(tmp_path):
     assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
 
 
+def table(data):
+    """The same rows as a table, of which the lengths are known beforehand."""
+    rows = [{name: value.tolist() for name, value in row.items()} for row in data]
+    return datasets.Dataset.from_list(rows).with_format("torch")
+
+
+def test_of_a_table_the_longest_rows_are_asked_first_and_answers_stand_in_its_order(tmp_path):
+    teacher, widths = teacher_of(tiny_bert()).eval(), []
+    plain = store_answers(teacher, Ragged(), padded(), tmp_path, batch_size=4)
+    teacher.register_forward_hook(
+        lambda model, args, kwargs, output: widths.append(kwargs["input_ids"].shape[1]),
+        with_kwargs=True,
+    )
+    stored = store_answers(teacher, table(Ragged()), padded(), tmp_path, batch_size=4)
+    assert widths == sorted(widths, reverse=True) and len(set(widths)) > 1
+    assert torch.allclose(stored.logits, plain.logits, atol=1e-6)
+    assert not torch.equal(plain.logits, plain.logits.flip(0))
+
+
+@pytest.mark.parametrize("made", [list, table])
 @pytest.mark.parametrize("head", [AutoModelForTokenClassification, AutoModelForQuestionAnswering])
-def test_answers_of_tokens_come_back_to_their_tokens(tmp_path, head):
+def test_answers_of_tokens_come_back_to_their_tokens(tmp_path, head, made):
     torch.manual_seed(0)
     teacher = head.from_config(tiny_bert(num_labels=2).config).eval()
-    stored = store_answers(teacher, Ragged(), padded(), tmp_path, batch_size=4)
+    stored = store_answers(teacher, made(Ragged()), padded(), tmp_path, batch_size=4)
     for rows in ([5, 0, 2], [3], [1, 1]):
         batch = padded()([Ragged()[row] for row in rows])
         with torch.no_grad():
