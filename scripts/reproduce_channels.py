@@ -89,7 +89,10 @@ def recipe(cell: Cell, start: Path, arguments: argparse.Namespace) -> dict[str, 
     stages: list[dict[str, Any]] = [{"method": "channels", "config": config}]
     if cell.how == TUNED:
         stages += [{"method": "fine_tune"} | train(arguments.epochs, 1e-3, arguments)]
-    return whole(cell.name, cell.seed, {"id": str(start), "task": TASK}, stages, arguments)
+    made = whole(cell.name, cell.seed, {"id": str(start), "task": TASK}, stages, arguments)
+    if cell.how == CUT:  # only its accuracy is read
+        made |= {"evaluate": {"before": False}, "export": {}, "bench": {"batch_sizes": [1]}}
+    return made
 
 
 def table(results: list[Result]) -> str:
