@@ -101,7 +101,8 @@ def table(results: list[Result]) -> str:
     lines = [f"| {titles.replace(', ', ' | ')} | seeds |", f"|---|{'---:|' * 8}"]
     groups = grouped(results, lambda result: (result["left"], result["way"]))
     for (left, way), group in sorted(groups.items(), key=lambda item: -item[0][0]):
-        lines.append(f"| {way} | {left:g} | {_line(group)} |")
+        if any(result["how"] == TUNED for result in group):
+            lines.append(f"| {way} | {left:g} | {_line(group)} |")
     return "\n".join(lines)
 
 
@@ -111,7 +112,7 @@ def _line(group: list[Result]) -> str:
         spread([r["accuracy"] for r in by_how[how]]) if how in by_how else ""
         for how in (CUT, TUNED)
     ]
-    last = by_how.get(TUNED, group)
+    last = by_how[TUNED]
     lost = [r["rows"]["teacher"]["metrics"]["accuracy"] - r["accuracy"] for r in last]
     ratios = [
         f"{statistics.median(_ratio(result, key) for result in last):.2f}"
