@@ -28,12 +28,12 @@ def front_figure(report: Report) -> Figure | None:
     """The metric over milliseconds at the last shape that all were timed at; those that none beats
     in both are joined and named, and the least quality allowed is dotted.
 
-    None where fewer than three models have both numbers.
+    None where fewer than three models have both numbers, or the first has not.
     """
     bound = report.bound
     rows = [row for row in report.rows if row.latency_ms and bound and bound.metric in row.metrics]
     shape = timed_shape(rows) if len(rows) >= LEAST else None
-    if bound is None or shape is None:
+    if bound is None or shape is None or rows[0] is not report.rows[0]:
         return None
     points = [
         Point(row.name, row.latency_ms[shape].median, row.metrics[bound.metric]) for row in rows

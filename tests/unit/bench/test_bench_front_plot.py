@@ -53,6 +53,7 @@ def test_of_errors_the_least_is_best_and_stands_highest():
         {"tried": TRIED[:2]},
         {"bound": Bound(metric="f1")},
         {"rows": (row(*TRIED[0]), row(*TRIED[1]), row(*TRIED[2], shape="1x64"))},
+        {"rows": (Row(name="teacher"), *(row(*one) for one in TRIED[1:]))},
     ],
 )
 def test_without_a_metric_three_models_or_a_shape_of_all_there_is_no_picture(changes):
