@@ -75,6 +75,13 @@ class StageConfig(MethodConfig):
         description="weights that this training leaves as they are, by patterns of their names, "
         "such as ['*word_embeddings*']: they take no gradient and no room in the optimizer",
     )
+    dropout: float | None = Field(
+        None,
+        ge=0,
+        lt=1,
+        description="of all dropout layers while this trains; by default the model's own; 0 suits "
+        "a student that is too small to learn its texts by heart",
+    )
     channels_last: bool = Field(
         False,
         description="for networks on pictures: weights and pictures lie with their channels last "

@@ -4,6 +4,7 @@ import logging
 import shutil
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from nlpcompress.surgery.apply import apply_plan
 from nlpcompress.training import CompressionTrainer
 from nlpcompress.training.channels_last import channels_last
 from nlpcompress.training.context import Batches
+from nlpcompress.training.dropout import other_dropout
 from nlpcompress.training.teacher_answers import TeacherData
 
 logger = logging.getLogger(__name__)
@@ -100,10 +102,21 @@ def _train(
     resumed = agreed(job.state, trainer.last_checkpoint())
     if resumed:
         logger.info("goes on from %s", Path(resumed).relative_to(checkpoints))
-    turned = [m for m in (model, teacher) if m is not None and stage.channels_last]
-    with frozen(model, stage.freeze), channels_last(turned):
+    with _changed(stage, model, teacher):
         trainer.train(resume_from_checkpoint=resumed)
     return trainer.state.log_history
+
+
+@contextmanager
+def _changed(stage: StageConfig, model: nn.Module, teacher: nn.Module | None) -> Iterator[None]:
+    """What a stage says of its models for as long as they train."""
+    with ExitStack() as stack:
+        stack.enter_context(frozen(model, stage.freeze))
+        if stage.dropout is not None:
+            stack.enter_context(other_dropout(model, stage.dropout))
+        if stage.channels_last:
+            stack.enter_context(channels_last([m for m in (model, teacher) if m is not None]))
+        yield
 
 
 def teacher_of(job: Job, methods: Sequence[Method], position: int) -> nn.Module | None:

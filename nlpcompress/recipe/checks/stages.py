@@ -46,8 +46,9 @@ def _stage(stage: Values, where: str, *, cut_before: bool) -> Iterator[str]:
         yield from _also(other, f"{where}.also.{position}", trains=train is not None)
     methods = [name, *(other.get("method") for _, other in beside)]
     yield from _teacher(methods, stage.get("teacher"), where, cut_before=cut_before)
-    for key in ("freeze", "channels_last"):
-        if stage.get(key) and train is None:
+    left_out = {"freeze": [], "dropout": None, "channels_last": False}
+    for key in left_out:
+        if train is None and stage.get(key, left_out[key]) != left_out[key]:
             yield f"{where}.{key}: this stage trains nothing; give it a train block or leave it out"
     if isinstance(stage.get("unlabelled"), Mapping):
         yield from _unlabelled(stage, [stage, *(other for _, other in beside)], where)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from nlpcompress.errors import ConfigError, PlanError
 from nlpcompress.models.layers import layers_of
+from nlpcompress.training.dropout import other_dropout
 
 
 @contextmanager
@@ -20,7 +21,7 @@ def model_noise(model: nn.Module, *, dropout: float | None, survival: float) -> 
     """
     with ExitStack() as stack:
         if dropout is not None:
-            stack.enter_context(_dropout(model, dropout))
+            stack.enter_context(other_dropout(model, dropout))
         if survival < 1:
             stack.enter_context(stochastic_depth(model, survival))
         yield
@@ -69,15 +70,3 @@ def _surviving(chance: float) -> Callable[..., Any]:
 def _shares(states: Tensor, chance: float) -> Tensor:
     alive = torch.rand(len(states), device=states.device) < chance
     return alive.to(states.dtype).view(-1, *[1] * (states.dim() - 1)) / chance
-
-
-@contextmanager
-def _dropout(model: nn.Module, chance: float) -> Iterator[None]:
-    found = [(module, module.p) for module in model.modules() if isinstance(module, nn.Dropout)]
-    for module, _ in found:
-        module.p = chance
-    try:
-        yield
-    finally:
-        for module, before in found:
-            module.p = before
