@@ -10,6 +10,9 @@ from nlpcompress.recipe.checks.reading import Values, caught, known_methods, map
 from nlpcompress.recipe.roles import cuts
 from nlpcompress.recipe.train_keys import train_problems
 
+OF_TRAININGS: dict[str, object] = {"freeze": [], "dropout": None, "channels_last": False}
+"""Keys of a stage that are for its training, and what they are where they say nothing."""
+
 
 def stage_problems(stages: object) -> Iterator[str]:
     """Of each stage, in order."""
@@ -46,9 +49,8 @@ def _stage(stage: Values, where: str, *, cut_before: bool) -> Iterator[str]:
         yield from _also(other, f"{where}.also.{position}", trains=train is not None)
     methods = [name, *(other.get("method") for _, other in beside)]
     yield from _teacher(methods, stage.get("teacher"), where, cut_before=cut_before)
-    left_out = {"freeze": [], "dropout": None, "channels_last": False}
-    for key in left_out:
-        if train is None and stage.get(key, left_out[key]) != left_out[key]:
+    for key, left_out in OF_TRAININGS.items():
+        if train is None and stage.get(key, left_out) != left_out:
             yield f"{where}.{key}: this stage trains nothing; give it a train block or leave it out"
     if isinstance(stage.get("unlabelled"), Mapping):
         yield from _unlabelled(stage, [stage, *(other for _, other in beside)], where)
