@@ -8,6 +8,7 @@ from nlpcompress.data.check import check_source
 from nlpcompress.data.columns import text_columns
 from nlpcompress.data.config import DataConfig
 from nlpcompress.data.load import read_source
+from nlpcompress.data.source import Source
 from nlpcompress.data.split import choose_rows, shuffled
 from nlpcompress.data.table import MASKED_LM
 from nlpcompress.errors import DataError
@@ -21,6 +22,23 @@ def check_unlabelled(config: DataConfig) -> None:
     check_source(config, task=MASKED_LM)
 
 
+def check_alike(more: DataConfig, data: DataConfig) -> None:
+    """Raises `DataError` when `more` cannot be read, or has other texts a row than `data`."""
+    _source_like(more, text_columns(read_source(data), data))
+
+
+def _source_like(more: DataConfig, columns: Texts) -> tuple[Source, Texts]:
+    """With the names of its text columns, as many as `columns`."""
+    source = read_source(more)
+    own = text_columns(source, more)
+    if len(own) != len(columns):
+        raise DataError(
+            f"unlabelled '{more.name}' has {len(own)} text(s) a row ({', '.join(own)}), the data "
+            f"{len(columns)} ({', '.join(columns)}); set its text_columns"
+        )
+    return source, own
+
+
 def with_unlabelled(
     rows: datasets.Dataset, columns: Texts, *, more: DataConfig, data: DataConfig, seed: int
 ) -> datasets.Dataset:
@@ -30,13 +48,7 @@ def with_unlabelled(
     `more.train_samples` of the others are drawn by `seed`. Raises `DataError` when `more` cannot be
     read, or has pairs where `rows` has single texts, or the other way round.
     """
-    source = read_source(more)
-    own = text_columns(source, more)
-    if len(own) != len(columns):
-        raise DataError(
-            f"unlabelled '{more.name}' has {len(own)} text(s) a row ({', '.join(own)}), the data "
-            f"{len(columns)} ({', '.join(columns)}); set its text_columns"
-        )
+    source, own = _source_like(more, columns)
     plain = rows.select_columns(list(columns))
     met = {*_texts(plain, columns), *_test_texts(data, columns)}
     new = [texts for texts in dict.fromkeys(_texts(source.train, own)) if texts not in met]

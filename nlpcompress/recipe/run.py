@@ -9,7 +9,7 @@ from pathlib import Path
 from accelerate import PartialState
 
 from nlpcompress.bench import Report, read_report
-from nlpcompress.data.load import read_source
+from nlpcompress.data.unlabelled import check_alike
 from nlpcompress.recipe.arguments import check_arguments
 from nlpcompress.recipe.finish import finish, finished
 from nlpcompress.recipe.frozen import check_frozen
@@ -78,7 +78,7 @@ def _preflight(job: Job) -> None:
     check_frozen(job.recipe, labels=job.data(0).labels)
     for position, stage in enumerate(job.recipe.stages):
         if stage.unlabelled is not None:
-            read_source(stage.unlabelled)
+            check_alike(stage.unlabelled, job.recipe.data)
         check_word_model(stage.augment, where=f"stages.{position}.augment.masked_lm")
         for teacher in stage.teacher or ():
             check_teacher_tokenizer(

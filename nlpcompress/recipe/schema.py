@@ -79,14 +79,13 @@ class StageConfig(MethodConfig):
         None,
         ge=0,
         lt=1,
-        description="of all dropout layers while this trains; by default the model's own; 0 suits "
-        "a student that is too small to learn its texts by heart",
+        description="of all dropout layers while this trains; by default the model's own",
     )
     channels_last: bool = Field(
         False,
         description="for networks on pictures: weights and pictures lie with their channels last "
         "in memory while this trains, which is faster for depthwise layers on a CPU, as "
-        "MobileNet's are, and for mixed precision on a GPU",
+        "MobileNet's are, and may be slower for others",
     )
     augment: AugmentConfig | None = Field(
         None,

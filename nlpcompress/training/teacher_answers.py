@@ -143,7 +143,7 @@ def _in_order(answers: Mapping[str, Tensor], order: Sequence[int]) -> dict[str, 
     With answers of tokens comes, as `starts`, how many each example has.
     """
     counts = answers.get(STARTS)
-    places = torch.tensor(order).argsort()
+    places = torch.tensor(order).argsort().tolist()
     if counts is None:
         return {name: values[places] for name, values in answers.items()}
     found = {}

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence, Sized
 
 from nlpcompress.data.config import DataConfig
 from nlpcompress.data.unlabelled import check_unlabelled
-from nlpcompress.errors import ConfigError, NlpCompressError
+from nlpcompress.errors import ConfigError
 from nlpcompress.methods.table import METHODS
 from nlpcompress.recipe.checks.reading import Values, caught, known_methods, mappings, name_problems
 from nlpcompress.recipe.roles import cuts
@@ -80,9 +80,12 @@ def _unlabelled(stage: Values, methods: Sequence[Values], where: str) -> Iterato
 
 def _task_weight(method: Values) -> Iterator[float]:
     """What labels weigh in it, if it says so."""
+    name, values = method.get("method"), method.get("config") or {}
+    if name not in METHODS or not isinstance(values, Mapping):
+        return
     try:
-        config = METHODS.load(method["method"]).Config.parse(method.get("config") or {})
-    except NlpCompressError:
+        config = METHODS.load(name).Config.parse(values)
+    except ConfigError:
         return
     weight = getattr(config, "task_weight", getattr(config, "alpha_task", None))
     if weight is not None:

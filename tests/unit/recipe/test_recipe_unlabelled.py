@@ -65,6 +65,10 @@ def test_texts_and_their_copies_are_answered_by_the_teacher_alone(tmp_path, cach
             TAUGHT | {"unlabelled": {"name": "fashion-mnist"}},
             "stages.1.unlabelled: data set 'fashion-mnist' serves image-classification",
         ),
+        (
+            TAUGHT | {"also": [{"config": {}}]},
+            "stages.1.also.0.method",
+        ),
         (CUT, "stages.1.unlabelled: the stage does not train; give it a train block"),
     ],
 )
@@ -77,6 +81,15 @@ def test_texts_that_are_not_there_are_told_before_any_work(tmp_path):
     absent = {"name": "other-ratings", "path": str(tmp_path / "nowhere")}
     with pytest.raises(DataError, match="nowhere"):
         run_recipe(recipe(TAUGHT | {"unlabelled": absent}), tmp_path / "out")
+    assert not list((tmp_path / "out").glob(".stages/*/model"))
+
+
+def test_pairs_beside_single_texts_are_told_before_any_work(tmp_path):
+    pairs = tmp_path / "pairs.csv"
+    pairs.write_text("sentence1,sentence2\nrain,sun\nwind,snow\n")
+    more = {"name": "csv", "files": {"train": str(pairs)}}
+    with pytest.raises(DataError, match=r"'csv' has 2 text\(s\) a row"):
+        run_recipe(recipe(TAUGHT | {"unlabelled": more}), tmp_path / "out")
     assert not list((tmp_path / "out").glob(".stages/*/model"))
 
 
