@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from nlpcompress.bench.interval import interval
 from nlpcompress.bench.latency import Timing
 from nlpcompress.bench.rows import ALL, Bits, Report, Row
+from nlpcompress.core.titles import macs_title
 
 UNMEASURED = "not measured"
 DENSE = "100.0%"
@@ -30,7 +31,9 @@ def table(report: Report) -> tuple[list[str], list[list[str]]]:
 
 def pass_table(report: Report) -> tuple[list[str], list[list[str]]]:
     """Titles and lines of what one pass takes by its traced graph, for the rows that have it."""
-    return _filled(_of_a_pass(), [row for row in report.rows if row.bytes_moved is not None])
+    return _filled(
+        _of_a_pass(report.rows), [row for row in report.rows if row.bytes_moved is not None]
+    )
 
 
 def headlines(report: Report) -> list[str]:
@@ -113,16 +116,21 @@ def _columns(report: Report) -> Iterator[Column]:
         yield Column("bits, quantized", lambda row: row.bits, _bits)
     yield Column("weights, MB", lambda row: row.size_bytes, _megabytes)
     yield Column("ONNX file, MB", lambda row: row.onnx_size_bytes, _megabytes)
-    yield Column("MACs, millions", lambda row: row.macs, _millions)
+    yield _macs(rows)
     for shape in shape_names(rows):
         yield Column(f"ms at {shape}", lambda row, s=shape: row.latency_ms.get(s), _timing)
 
 
-def _of_a_pass() -> Iterator[Column]:
-    yield Column("MACs, millions", lambda row: row.macs, _millions)
+def _of_a_pass(rows: Sequence[Row]) -> Iterator[Column]:
+    yield _macs(rows)
     yield Column("peak activations, millions", lambda row: row.peak_activations, _millions)
     yield Column("MB moved", lambda row: row.bytes_moved, _megabytes)
     yield Column("energy, mJ (estimate)", lambda row: row.energy_mj_estimate, "{:.3g}".format)
+
+
+def _macs(rows: Sequence[Row]) -> Column:
+    title = macs_title(row.pass_shape for row in rows if row.macs is not None)
+    return Column(title, lambda row: row.macs, _millions)
 
 
 def _filled(columns: Iterable[Column], rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:

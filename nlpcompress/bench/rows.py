@@ -33,6 +33,9 @@ class Row(Config):
     density: dict[str, Share] = Field({}, description="encoder, model → share that is not zero")
     bits: dict[str, Bits] = Field({}, description="part → bits a number of quantized weights")
     onnx_size_bytes: int | None = Field(None, ge=0, description="bytes of the ONNX file")
+    pass_shape: str | None = Field(
+        None, description="input shape of the pass that `macs` to `energy_mj_estimate` are of"
+    )
     macs: int | None = Field(None, ge=0, description="multiply-accumulates of one forward pass")
     peak_activations: int | None = Field(None, ge=0, description="elements alive at once, at most")
     bytes_moved: int | None = Field(

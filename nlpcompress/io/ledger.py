@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nlpcompress.core.markdown import markdown_table
+from nlpcompress.core.titles import macs_title
 
 UNMEASURED = "not measured"
 DENSE = "100.0%"
@@ -21,8 +22,9 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     columns: dict[str, dict[int, str]] = {}
     if all(cell == DENSE for row in rows for _, cell in _densities(row)):
         rows = [{**row, "density": {}} for row in rows]
+    macs = macs_title(row.get("pass_shape") for row in rows if row.get("macs") is not None)
     for line, row in enumerate(rows):
-        for title, cell in _cells(row):
+        for title, cell in _cells(row, macs):
             columns.setdefault(title, {})[line] = cell
     if not any(row.get("bits") for row in rows):
         columns.pop(BITS, None)
@@ -50,7 +52,7 @@ def part_table(rows: Sequence[Mapping[str, Any]]) -> str | None:
     return markdown_table(titles, lines) if told else None
 
 
-def _cells(row: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _cells(row: Mapping[str, Any], macs: str) -> list[tuple[str, str]]:
     """(column, text) of each quantity of a row, in the order of the columns."""
     cells = [(name, _number(value)) for name, value in (row.get("metrics") or {}).items()]
     cells.append(("parameters", _number(row.get("parameters"))))
@@ -58,7 +60,7 @@ def _cells(row: Mapping[str, Any]) -> list[tuple[str, str]]:
     cells.append((BITS, _bits(row.get("bits"))))
     cells.append(("weights, MB", _scaled(row.get("size_bytes"), 1e6)))
     cells.append(("ONNX file, MB", _scaled(row.get("onnx_size_bytes"), 1e6)))
-    cells.append(("MACs, millions", _scaled(row.get("macs"), 1e6)))
+    cells.append((macs, _scaled(row.get("macs"), 1e6)))
     latencies = row.get("latency_ms") or {}
     return cells + [(f"ms at {shape}", _timing(value)) for shape, value in latencies.items()]
 

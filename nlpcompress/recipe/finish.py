@@ -18,6 +18,7 @@ from nlpcompress.bench import (
 from nlpcompress.bench.bits import quantized_numbers
 from nlpcompress.bench.density import density
 from nlpcompress.bench.environment import environment
+from nlpcompress.bench.latency import shape_name
 from nlpcompress.bench.layer_bytes import by_parts, layer_bytes
 from nlpcompress.bench.ledger import size_ledger
 from nlpcompress.bench.rows import ALL, Bits
@@ -148,6 +149,7 @@ def _costs(job: Job, folder: Path) -> dict[str, Any]:
     layers = layer_bytes(model, folder)
     return {
         **measure(model, batch, folder),
+        "pass_shape": shape_name(batch),
         "density": density(model),
         "bits": effective_bits(model),
         "ledger": by_parts(size_ledger(model, folder), layers),

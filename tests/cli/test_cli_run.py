@@ -53,6 +53,7 @@ def test_the_report_names_each_artefact_and_its_numbers(finished):
         assert row["latency_ms"]["2x16"]["median"] > 0
     assert rows["compressed"]["parameters"] < rows["teacher"]["parameters"]
     assert rows["compressed"]["macs"] < rows["teacher"]["macs"]
+    assert {row["pass_shape"] for row in rows.values()} == {"2x16"}
     onnx = finished / "onnx"
     assert rows["compressed"]["onnx_size_bytes"] == (onnx / "model.onnx").stat().st_size
     assert rows["compressed-int8"]["onnx_size_bytes"] == (onnx / "model_int8.onnx").stat().st_size

@@ -33,6 +33,17 @@ def report():
     )
 
 
+def test_the_work_of_a_pass_is_told_with_the_shape_that_it_is_of(tmp_path):
+    def titles(**second) -> str:
+        rows = (Row(name="teacher", macs=10, pass_shape="8x64"), Row(name="small", **second))
+        write_report(Report(rows=rows), tmp_path)
+        return (tmp_path / "report.md").read_text()
+
+    assert "MACs at 8x64, millions" in titles()
+    assert "MACs at 8x64, millions" in titles(macs=5, pass_shape="8x64")
+    assert "| MACs, millions" in titles(macs=5, pass_shape="1x64")
+
+
 def test_a_report_is_read_back_equal(tmp_path):
     write_report(report(), tmp_path)
     assert read_report(tmp_path) == report()
