@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, overload
 
-from nlpcompress.core.config import nearest
+from nlpcompress.core.nearest import nearest
 from nlpcompress.errors import UnknownNameError
 
 

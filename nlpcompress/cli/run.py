@@ -21,6 +21,6 @@ def main(args: argparse.Namespace) -> int:
     recipe = load_recipe(find_recipe(args.recipe), args.overrides)
     run_recipe(recipe)
     if join().is_main_process:
-        print(report_text(recipe.out))
+        print(report_text(str(recipe.out)))
         print(f"{recipe.out}: the model, and report.html")
     return 0

@@ -1,6 +1,6 @@
 """Everything about a data set that can be refused before it is read."""
 
-from nlpcompress.core.config import nearest
+from nlpcompress.core.nearest import nearest
 from nlpcompress.data.config import PICTURE_CHANGES, DataConfig
 from nlpcompress.data.files import check_files
 from nlpcompress.data.hub import hub_id

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import datasets
 
-from nlpcompress.core.config import nearest
+from nlpcompress.core.nearest import nearest
 from nlpcompress.data.config import DataConfig
 from nlpcompress.data.source import Source
 from nlpcompress.errors import DataError

@@ -5,7 +5,7 @@ from pathlib import Path
 import datasets
 from datasets.exceptions import DatasetGenerationError
 
-from nlpcompress.core.config import nearest
+from nlpcompress.core.nearest import nearest
 from nlpcompress.data.config import DataConfig
 from nlpcompress.data.source import Source
 from nlpcompress.errors import DataError

@@ -7,7 +7,7 @@ from typing import Any
 import datasets
 import numpy as np
 
-from nlpcompress.core.config import nearest
+from nlpcompress.core.nearest import nearest
 from nlpcompress.data.task_data import TaskData
 from nlpcompress.errors import DataError
 

@@ -46,7 +46,7 @@ from nlpcompress.data.table import (
     SENTENCE_ORDER,
 )
 from nlpcompress.data.task_data import Collate, TaskData
-from nlpcompress.data.tokenize import check_tokenizer, tokenize
+from nlpcompress.data.tokenize import checked_tokenizer, tokenize
 from nlpcompress.errors import DataError
 
 Processor = PreTrainedTokenizerBase | BaseImageProcessor | None
@@ -76,14 +76,14 @@ def load_data(
         raise DataError(f"rewrite goes with {', '.join(LABELLED_TEXT_TASKS)}, not with {task}")
     if task == IMAGES:
         return _images(config, processor, seed)
-    check_tokenizer(processor, config.max_length)
+    tokenizer = checked_tokenizer(processor, config.max_length)
     if task == MASKED_LM:
-        return _corpus(config, processor, seed)
+        return _corpus(config, tokenizer, seed)
     if task == SENTENCE_ORDER:
-        return _sentence_order(config, processor, seed)
+        return _sentence_order(config, tokenizer, seed)
     if task == PRETRAINING:
-        return _pretraining(config, processor, seed, order_label)
-    return _texts(config, task=task, tokenizer=processor, seed=seed, rewrite=rewrite)
+        return _pretraining(config, tokenizer, seed, order_label)
+    return _texts(config, task=task, tokenizer=tokenizer, seed=seed, rewrite=rewrite)
 
 
 def read_source(config: DataConfig) -> Source:
@@ -106,6 +106,7 @@ def _texts(
 ) -> TaskData:
     source = read_source(config)
     columns, column = texts_and_label(source, config)
+    labels: tuple[str, ...]
     if task == "text-regression":
         labels, dtype = (column,), torch.float32
         numbers = [real_numbers(split[column][:], where=where) for where, split in splits(source)]

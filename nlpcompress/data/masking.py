@@ -141,7 +141,7 @@ def choice_chances(
     """
     known = torch.where(ordinary, counts, 0).double()
     weights = known.clamp(min=1) ** -smoothing
-    sure, scale = torch.zeros_like(ordinary), 0.0
+    sure = torch.zeros_like(ordinary)
     while True:
         rest = probability * known.sum() - known[sure].sum()
         scale = rest / (known * weights)[~sure].sum()

@@ -60,7 +60,7 @@ def read_images(config: DataConfig) -> Source:
     return Source(train, test, None, "label")
 
 
-def _texts(rows: int, seed: int) -> dict[str, list[object]]:
+def _texts(rows: int, seed: int) -> dict[str, object]:
     random = np.random.RandomState(seed)
     labels = [row % len(CLASS_WORDS) for row in range(rows)]
     telling = list(CLASS_WORDS.values())

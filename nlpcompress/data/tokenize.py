@@ -8,8 +8,8 @@ from transformers import PreTrainedTokenizerBase
 from nlpcompress.errors import DataError
 
 
-def check_tokenizer(processor: object, max_length: int) -> None:
-    """Raises `DataError` when it is no tokenizer, cannot pad, or takes fewer tokens."""
+def checked_tokenizer(processor: object, max_length: int) -> PreTrainedTokenizerBase:
+    """The processor. Raises `DataError` if it is no tokenizer, cannot pad or takes fewer tokens."""
     if not isinstance(processor, PreTrainedTokenizerBase):
         raise DataError(
             f"text is read through a tokenizer, got {type(processor).__name__}; pass the model's "
@@ -25,6 +25,7 @@ def check_tokenizer(processor: object, max_length: int) -> None:
             f"data.max_length is {max_length}, the tokenizer's model takes at most "
             f"{processor.model_max_length}; lower it"
         )
+    return processor
 
 
 def tokenize(

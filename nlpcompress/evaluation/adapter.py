@@ -1,13 +1,14 @@
 """Metrics of Hugging Face's `evaluate` library, as metrics of ours."""
 
 from pathlib import Path
+from typing import Any
 
 import evaluate
 import numpy as np
 
 from nlpcompress.errors import DataError
 from nlpcompress.evaluation.inputs import predicted_classes, real_predictions
-from nlpcompress.evaluation.metrics import Metric
+from nlpcompress.evaluation.tally import Metric
 
 
 def library_metric(reference: str) -> Metric:
@@ -42,7 +43,7 @@ def _load(place: str) -> evaluate.EvaluationModule:
         ) from error
 
 
-def _pick(results: dict[str, object] | None, key: str, place: str) -> float:
+def _pick(results: dict[str, Any] | None, key: str, place: str) -> float:
     results = results or {}
     if not key and len(results) == 1:
         return float(next(iter(results.values())))

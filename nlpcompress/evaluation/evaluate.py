@@ -95,6 +95,8 @@ def compute_metrics_for(names: Sequence[str]) -> Callable[..., dict[str, float]]
 
     def compute(prediction: EvalPrediction, compute_result: bool = True) -> dict[str, float]:
         outputs, labels = prediction.predictions, prediction.label_ids
+        answers: Answers
+        truth: Answers
         if isinstance(labels, tuple):
             answers, truth = (_arrays(both(values)) for values in (outputs, labels))
         else:
@@ -149,8 +151,10 @@ def _predicted(
             )
         labels = _taken_labels(batch)
         predictions = predict(batch)
-        several = isinstance(predictions, Mapping)
-        yield (_arrays(predictions) if several else np.asarray(predictions)), labels
+        if isinstance(predictions, Mapping):
+            yield _arrays(predictions), labels
+        else:
+            yield np.asarray(predictions), labels
 
 
 def _taken_labels(batch: Batch) -> Answers:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import PurePath
 
-from nlpcompress.core.config import nearest
+from nlpcompress.core.nearest import nearest
 from nlpcompress.core.registry import Registry
 from nlpcompress.errors import DataError
 from nlpcompress.evaluation.tally import Metric
@@ -34,9 +34,11 @@ LIBRARIES = Registry(
     "metric library", {"evaluate": "nlpcompress.evaluation.adapter:library_metric"}
 )
 
-_OF_CLASSES = ("accuracy", "balanced_accuracy", "f1", "f1_macro", "precision", "recall")
-_OF_CLASSES += ("matthews_correlation",)
-FITTING = {
+_OF_CLASSES = (
+    *("accuracy", "balanced_accuracy", "f1", "f1_macro", "precision", "recall"),
+    "matthews_correlation",
+)
+FITTING: dict[str, tuple[str, ...]] = {
     "text-classification": _OF_CLASSES,
     "image-classification": _OF_CLASSES,
     "sentence-order": _OF_CLASSES,

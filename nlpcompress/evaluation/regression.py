@@ -1,5 +1,8 @@
 """Metrics of real predictions: `(N,)` or `(N, 1)` against real labels `(N,)`."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 from scipy import stats
 
@@ -27,7 +30,7 @@ def mae(predictions: np.ndarray, labels: np.ndarray) -> float:
     return float(np.mean(np.abs(real_predictions(predictions, labels) - labels)))
 
 
-def _correlation(measure: object, predictions: np.ndarray, labels: np.ndarray) -> float:
+def _correlation(measure: Callable[..., Any], predictions: np.ndarray, labels: np.ndarray) -> float:
     """Correlation of rows; raises `DataError` where the labels make it meaningless.
 
     Differs: scipy gives NaN for constant predictions. A collapsed model knows nothing of the label,

@@ -48,8 +48,8 @@ def value_relation_kl(
     for relation heads. Queries' and keys' relations are the same function of other projections.
     Raises `ValueError` when a width cannot be split into `heads`.
     """
-    relations = (_relations(at_least_float32(values), heads or 1) for values in (student, teacher))
-    return _divergence(*as_pair(*relations, "relations"), mask)
+    own, target = (_relations(at_least_float32(v), heads or 1) for v in (student, teacher))
+    return _divergence(*as_pair(own, target, "relations"), mask)
 
 
 def _divergence(student: Tensor, teacher: Tensor, mask: Tensor | None) -> Tensor:

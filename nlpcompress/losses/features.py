@@ -38,6 +38,7 @@ def attention_transfer(student: Tensor, teacher: Tensor) -> Tensor:
     Source: Zagoruyko and Komodakis 2017, equation 2 with p = 2 and its code's `at_loss`, which
     averages over places where the paper has the norm.
     """
-    activity = (at_least_float32(maps).square().mean(1) for maps in (student, teacher))
-    own, target = (F.normalize(m.flatten(1), dim=1) for m in as_pair(*activity, "maps of activity"))
+    own, target = (at_least_float32(maps).square().mean(1) for maps in (student, teacher))
+    own, target = as_pair(own, target, "maps of activity")
+    own, target = (F.normalize(maps.flatten(1), dim=1) for maps in (own, target))
     return (own - target).square().mean()

@@ -26,7 +26,7 @@ def noisy_logits(
     if sigma == 0 or fraction == 0:
         return logits
     values = at_least_float32(logits)
-    of_device = {"device": values.device, "generator": generator}
-    chosen = torch.rand(len(values), **of_device) < fraction
-    noise = sigma * torch.randn(values.shape, dtype=values.dtype, **of_device)
-    return values + values * noise * chosen.view(-1, *[1] * (values.dim() - 1))
+    device = values.device
+    chosen = torch.rand(len(values), device=device, generator=generator) < fraction
+    noise = torch.randn(values.shape, dtype=values.dtype, device=device, generator=generator)
+    return values + values * (sigma * noise) * chosen.view(-1, *[1] * (values.dim() - 1))

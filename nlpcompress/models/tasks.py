@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from nlpcompress.core.config import nearest
+from nlpcompress.core.nearest import nearest
 from nlpcompress.errors import UnknownNameError
 
 

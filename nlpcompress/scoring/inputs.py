@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import unfold
+from torch.nn.functional import pad, unfold
 
 from nlpcompress.errors import DataError
 from nlpcompress.scoring.examples import on_device_of
@@ -23,8 +23,8 @@ def input_moments(
 
     `modules` has under each name the paths of those whose inputs count together, such as all layers
     that share a weight. The inputs of a convolution are the windows that its filters see, in the
-    order of a filter's numbers; it must have one group, and no padding by the name `same`. Tokens
-    that the batch's `attention_mask` leaves out do not count. Raises `DataError` without batches.
+    order of a filter's numbers; it must have one group. Tokens that the batch's `attention_mask`
+    leaves out do not count. Raises `DataError` without batches.
     """
     totals: dict[str, Tensor] = {}
     with no_trace(model), torch.no_grad(), ExitStack() as stack:
@@ -68,10 +68,9 @@ def _windows(module: nn.Module, inputs: Tensor) -> Tensor:
     """`(B, in, H, W)` → `(B, places, in · height · width)` for filters; else the inputs."""
     if not isinstance(module, nn.Conv2d):
         return inputs
-    padding = 0 if module.padding == "valid" else module.padding
-    return unfold(inputs, module.kernel_size, module.dilation, padding, module.stride).transpose(
-        1, 2
-    )
+    mode = "constant" if module.padding_mode == "zeros" else module.padding_mode
+    padded = pad(inputs, module._reversed_padding_repeated_twice, mode)
+    return unfold(padded, module.kernel_size, module.dilation, 0, module.stride).transpose(1, 2)
 
 
 def token_counts(batches: Iterable[Batch], tokens: int) -> Tensor:

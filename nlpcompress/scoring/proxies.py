@@ -26,7 +26,7 @@ from nlpcompress.scoring.saliency import grasp_scores, snip_scores, synflow_scor
 from nlpcompress.scoring.trace import no_trace
 
 Batch = Mapping[str, Tensor]
-ACTIVATIONS = tuple(
+ACTIVATIONS: tuple[Any, ...] = tuple(
     {kind[0] if isinstance(kind, tuple) else kind for kind in ACT2CLS.values()} - {nn.Identity}
 )
 """What transformers has as activations; those of torch are among them."""

@@ -150,7 +150,7 @@ class _Loss(NamedTuple):
     def _of(self, batch: Batch) -> Tensor:
         here = on_device_of(self.model, batch)
         outputs = functional_call(self.model, self.leaves, (), here)
-        loss, logits = getattr(outputs, "loss", None), getattr(outputs, "logits", None)
+        loss = getattr(outputs, "loss", None)
         if loss is None:
             raise DataError(
                 f"the model returned no loss for a batch of {', '.join(batch)}; SNIP and GraSP "
@@ -159,6 +159,7 @@ class _Loss(NamedTuple):
         labels = here.get("labels")
         if self.temperature == 1 or labels is None or labels.is_floating_point():
             return loss
+        logits = outputs.logits
         if shifts_labels(self.model):
             logits, labels = logits[:, :-1], labels[:, 1:]
         scaled = _wide(logits).flatten(0, -2) / self.temperature
@@ -176,8 +177,8 @@ def _hessian_product(
     loss: Tensor, leaves: Mapping[str, Tensor], vectors: Sequence[Tensor]
 ) -> list[Tensor]:
     found = _gradients(loss, leaves, create_graph=True)
-    product = sum((g * v.to(g.dtype)).sum() for g, v in zip(found, vectors, strict=True))
-    return _gradients(product, leaves)
+    products = [(g * v.to(g.dtype)).sum() for g, v in zip(found, vectors, strict=True)]
+    return _gradients(torch.stack(products).sum(), leaves)
 
 
 def _gradients(

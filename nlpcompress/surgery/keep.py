@@ -10,8 +10,8 @@ from torch.func import functional_call
 from torch.nn.modules.conv import _ConvNd
 
 from nlpcompress.axes import Axes
-from nlpcompress.core.config import nearest
 from nlpcompress.core.edits import Keep
+from nlpcompress.core.nearest import nearest
 from nlpcompress.errors import AxisError, NlpCompressError, PlanError
 from nlpcompress.models.heads import head_widths, scale_heads
 from nlpcompress.models.structure import fit_module, named_tensors, replace_tensors

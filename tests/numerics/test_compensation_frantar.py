@@ -126,10 +126,20 @@ def test_a_column_that_is_never_used_is_rounded_by_itself_and_moves_nobody():
     assert torch.equal(compensated(matrix, scheme, grid, nothing), rounded(matrix, scheme, grid))
 
 
-def test_the_windows_of_filters_are_what_they_are_multiplied_with():
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"stride": 2, "padding": (2, 1)},
+        {"stride": 2, "padding": (2, 1), "padding_mode": "reflect"},
+        {"stride": 2, "padding": "valid"},
+        {"padding": "same"},
+    ],
+    ids=["both sides", "mirrored", "none", "one side more"],
+)
+def test_the_windows_of_filters_are_what_they_are_multiplied_with(how):
     """|W|² in the metric of the moments is the mean square of the outputs."""
     torch.manual_seed(0)
-    layer = nn.Conv2d(3, 4, (3, 2), stride=2, padding=(2, 1), dilation=(1, 2), bias=False)
+    layer = nn.Conv2d(3, 4, (3, 4), dilation=(2, 1), bias=False, **how)
     pictures = torch.randn(5, 3, 9, 8)
     net = nn.Sequential(layer)
     moments = input_moments(net, {"x": ["0"]}, [{"input": pictures}])["x"]

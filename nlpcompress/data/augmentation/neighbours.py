@@ -34,7 +34,7 @@ def nearest_words(
     if model.vectors is None:
         table, queries = _own_table(model, vocabulary), _means(pieces, model)
     else:
-        table, queries = _given_table(model), _rows(pieces, model)
+        table, queries = _given_table(*model.vectors), _rows(pieces, *model.vectors)
     rows = _rows_by_word(table)
     found: dict[Pieces, tuple[str, ...]] = dict.fromkeys(pieces, ())
     words = list(queries)
@@ -64,22 +64,21 @@ def _means(pieces: Collection[Pieces], model: WordModel) -> dict[Pieces, torch.T
     return {word: weights[list(word[1])].float().mean(0).cpu() for word in pieces}
 
 
-def _given_table(model: WordModel) -> Table:
-    words, vectors = _given(model)
+def _given_table(words: Sequence[str], vectors: np.ndarray) -> Table:
     kept = [row for row, word in enumerate(words) if word.isalpha()]
-    return Table(tuple(words[row] for row in kept), _units(vectors[kept]))
+    return Table(tuple(words[row] for row in kept), _units(_float(vectors)[kept]))
 
 
-def _rows(words: Collection[Pieces], model: WordModel) -> dict[Pieces, torch.Tensor]:
-    named, vectors = _given(model)
-    rows = {word: row for row, word in enumerate(named)}
+def _rows(
+    words: Collection[Pieces], named: Sequence[str], vectors: np.ndarray
+) -> dict[Pieces, torch.Tensor]:
+    rows, values = {word: row for row, word in enumerate(named)}, _float(vectors)
     places = {word: rows.get(word[0], rows.get(word[0].lower())) for word in words}
-    return {word: vectors[row] for word, row in places.items() if row is not None}
+    return {word: values[row] for word, row in places.items() if row is not None}
 
 
-def _given(model: WordModel) -> tuple[Sequence[str], torch.Tensor]:
-    words, vectors = model.vectors
-    return words, torch.as_tensor(np.ascontiguousarray(vectors)).float()
+def _float(vectors: np.ndarray) -> torch.Tensor:
+    return torch.as_tensor(np.ascontiguousarray(vectors)).float()
 
 
 def _units(vectors: torch.Tensor) -> torch.Tensor:

@@ -139,4 +139,4 @@ def _parts(columns: int) -> Iterator[slice]:
 
 def _sees_one_input(model: nn.Module, paths: Sequence[str]) -> bool:
     module = model.get_submodule(paths[0])
-    return not isinstance(module, nn.Conv2d) or (module.groups == 1 and module.padding != "same")
+    return not isinstance(module, nn.Conv2d) or module.groups == 1
