@@ -155,6 +155,7 @@ def models(cell: Cell, arguments: argparse.Namespace) -> dict[str, Path]:
         stages = [stage for stage in values["stages"] if stage["method"] != "fine_tune"]
         for stage in (stage for stage in stages if stage.get("cache_teacher")):
             stage["cache_teacher"] = str(arguments.out / f"answers_{cell.seed}")
+            stage["train"]["bf16"] = arguments.bf16
         job = whole(f"{name}_{cell.seed}", cell.seed, model, stages, arguments)
         found[name] = run_whole(job, arguments)
     return found
