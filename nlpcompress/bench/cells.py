@@ -108,17 +108,17 @@ def _columns(report: Report) -> Iterator[Column]:
     rows = report.rows
     for name in metric_names(rows):
         text = partial(_metric, interval_of(name, report.samples))
-        yield Column(name, lambda row, name=name: row.metrics.get(name), text)
+        yield Column(name, _under(name, "metrics"), text)
     yield Column("parameters", lambda row: row.parameters, "{:,}".format)
     for part in density_parts(rows):
-        yield Column(f"density, {part}", lambda row, part=part: row.density.get(part), _percent)
+        yield Column(f"density, {part}", _under(part, "density"), _percent)
     if any(row.bits for row in rows):
         yield Column("bits, quantized", lambda row: row.bits, _bits)
     yield Column("weights, MB", lambda row: row.size_bytes, _megabytes)
     yield Column("ONNX file, MB", lambda row: row.onnx_size_bytes, _megabytes)
     yield _macs(rows)
     for shape in shape_names(rows):
-        yield Column(f"ms at {shape}", lambda row, s=shape: row.latency_ms.get(s), _timing)
+        yield Column(f"ms at {shape}", _under(shape, "latency_ms"), _timing)
 
 
 def _of_a_pass(rows: Sequence[Row]) -> Iterator[Column]:
@@ -126,6 +126,11 @@ def _of_a_pass(rows: Sequence[Row]) -> Iterator[Column]:
     yield Column("peak activations, millions", lambda row: row.peak_activations, _millions)
     yield Column("MB moved", lambda row: row.bytes_moved, _megabytes)
     yield Column("energy, mJ (estimate)", lambda row: row.energy_mj_estimate, "{:.3g}".format)
+
+
+def _under(key: str, field: str) -> Callable[[Row], Any]:
+    """Reads one value of a field that has several."""
+    return lambda row: getattr(row, field).get(key)
 
 
 def _macs(rows: Sequence[Row]) -> Column:
@@ -191,8 +196,8 @@ def _comparison(first: Row, row: Row) -> list[str]:
             parts.append(f"{what} {times(before, after, 'smaller', 'larger')}")
     for shape in shape_names([first]):
         if shape in row.latency_ms:
-            taken = (one.latency_ms[shape].median for one in (first, row))
-            parts.append(f"{times(*taken, 'faster', 'slower')} at {shape}")
+            slow, fast = (one.latency_ms[shape].median for one in (first, row))
+            parts.append(f"{times(slow, fast, 'faster', 'slower')} at {shape}")
     for name in first.metrics:
         if name in row.metrics:
             parts.append(f"{name} {row.metrics[name]:.4f} ({first.metrics[name]:.4f} before)")

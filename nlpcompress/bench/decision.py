@@ -50,7 +50,7 @@ def decide(report: Report, budget: Budget, *, shape: str | None = None) -> list[
 def costs(report: Report, row: Row, *, shape: str | None) -> dict[str, float]:
     """What a budget can bound, of one row, as far as it was measured."""
     first = report.rows[0]
-    drop = report.bound and report.bound.drop(first.metrics, row.metrics)
+    drop = report.bound.drop(first.metrics, row.metrics) if report.bound else None
     timing = row.latency_ms.get(shape) if shape else None
     values = {
         "parameters": row.parameters,
@@ -59,7 +59,7 @@ def costs(report: Report, row: Row, *, shape: str | None) -> dict[str, float]:
         "peak_activations": row.peak_activations,
         "bytes_moved": row.bytes_moved,
         "energy_mj_estimate": row.energy_mj_estimate,
-        "latency_ms": timing and timing.median,
+        "latency_ms": timing.median if timing else None,
         "metric_drop": drop,
     }
     return {name: value for name, value in values.items() if value is not None}

@@ -10,7 +10,8 @@ from nlpcompress.core.config import Config
 from nlpcompress.errors import ConfigError
 
 Batch = Mapping[str, Any]
-Predictor = Callable[[Batch], Any]
+Predictor = Callable[[Any], Any]
+"""From a batch to an answer that is there when it returns."""
 
 
 class Timing(Config):

@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.export import ExportedProgram
 from torch.utils import flop_counter
 
@@ -16,7 +17,7 @@ def count_macs(program: ExportedProgram) -> int:
     softmax and element-wise operations count nothing. The graph is run on shapes alone.
     """
     values = [node.meta["val"] for node in program.graph.nodes if node.op == "placeholder"]
-    shapes_only = next(value.fake_mode for value in values if isinstance(value, torch.Tensor))
+    shapes_only = next(value.fake_mode for value in values if isinstance(value, FakeTensor))
     counter = flop_counter.FlopCounterMode(
         display=False, custom_mapping={ATTENTION_ON_CPU: _attention}
     )

@@ -6,7 +6,7 @@ COLOURS = ("#5b6b7b", "#2f7fb8", "#e08a2e", "#4a9a62", "#a35a9b", "#b8534f")
 """The first, grey, is the model before compression."""
 FAINT, INK = "#8a94a0", "#20262c"
 WIDTH = 9.0
-STYLE: dict[str, Any] = {
+STYLE: dict[Any, Any] = {
     "font.size": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,

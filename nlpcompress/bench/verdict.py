@@ -20,8 +20,8 @@ def verdict(report: Report) -> str | None:
         return None
     within = [row for row in ours if _holds(report.bound, first, row)]
     best = min(within or ours, key=lambda row: row.latency_ms[shape].median)
-    taken = (row.latency_ms[shape].median for row in (first, best))
-    text = f"{best.name} is {times(*taken, 'faster', 'slower')} at {shape}"
+    before, after = (row.latency_ms[shape].median for row in (first, best))
+    text = f"{best.name} is {times(before, after, 'faster', 'slower')} at {shape}"
     sizes = _sizes(first, best)
     text += f" and {times(*sizes, 'smaller', 'larger')}" if sizes else ""
     return f"{text} than {first.name}{_quality(report.bound, first, best, holds=bool(within))}."

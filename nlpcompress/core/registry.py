@@ -23,18 +23,18 @@ class Registry:
         return iter(self._places)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._places
+        return isinstance(name, str) and name in self._places
 
     def __len__(self) -> int:
         return len(self._places)
 
-    def check(self, name: str) -> str:
+    def check(self, name: object) -> str:
         """Return `name` if the table has it. Raises `UnknownNameError` with the nearest name."""
-        if name not in self._places:
-            raise UnknownNameError(f"unknown {self.what} '{name}'{nearest(name, self._places)}")
-        return name
+        if isinstance(name, str) and name in self._places:
+            return name
+        raise UnknownNameError(f"unknown {self.what} '{name}'{nearest(str(name), self._places)}")
 
-    def load(self, name: str) -> Any:
+    def load(self, name: object) -> Any:
         """The object behind `name`. Raises `UnknownNameError`."""
         module, _, attribute = self._places[self.check(name)].partition(":")
         return getattr(importlib.import_module(module), attribute)

@@ -63,7 +63,7 @@ def random_config(config: Mapping[str, Any]) -> PretrainedConfig:
     values = dict(config)
     kind = values.pop("model_type", None)
     known = transformers.CONFIG_MAPPING
-    if kind not in known:
+    if not isinstance(kind, str) or kind not in known:
         raise ConfigError(
             f"model.config.model_type: unknown model type {kind!r}{nearest(str(kind), known)}"
         )

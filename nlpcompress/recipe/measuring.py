@@ -11,9 +11,9 @@ from tqdm.auto import tqdm
 
 from nlpcompress.bench.latency import Timing, measure_latency, shape_name
 from nlpcompress.data.task_data import Collate
-from nlpcompress.evaluation.evaluate import evaluate
+from nlpcompress.evaluation.evaluate import Predict, evaluate
 from nlpcompress.evaluation.heads import Answers
-from nlpcompress.recipe.artefacts import Artefact, Predict
+from nlpcompress.recipe.artefacts import Artefact
 from nlpcompress.recipe.batches import bench_batches
 from nlpcompress.recipe.job import Job
 

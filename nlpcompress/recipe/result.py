@@ -50,5 +50,6 @@ def teacher_rows(job: Job) -> list[Artefact]:
 def has_teacher(job: Job) -> bool:
     """Whether the model before the first cut is there, and is to be measured."""
     after = job.teacher_after
-    wanted = after is not None and job.recipe.evaluate.before
-    return wanted and job.part(after).record is not None
+    if after is None or not job.recipe.evaluate.before:
+        return False
+    return job.part(after).record is not None

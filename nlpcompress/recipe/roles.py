@@ -5,22 +5,22 @@ from collections.abc import Sequence
 from nlpcompress.methods.table import METHODS
 
 
-def cuts(method: str) -> bool:
+def cuts(method: object) -> bool:
     """Whether a method makes the model smaller."""
     return bool(METHODS.load(method).cuts)
 
 
-def quantizes(method: str) -> bool:
+def quantizes(method: object) -> bool:
     """Whether a method leaves weights in codes."""
     return bool(METHODS.load(method).quantizes)
 
 
-def renumbers(method: str) -> bool:
+def renumbers(method: object) -> bool:
     """Whether tokens have other ids after a method."""
     return bool(METHODS.load(method).renumbers)
 
 
-def first_cut(methods: Sequence[str], before: int) -> int | None:
+def first_cut(methods: Sequence[object], before: int) -> int | None:
     """The first stage in front of stage `before` that cuts; None when none does.
 
     >>> first_cut(["fine_tune", "head_importance", "logits"], 2)

@@ -21,7 +21,9 @@ Name = Annotated[str, Field(min_length=1)]
 def _weighed(teachers: object) -> object:
     """A name, or a list of them, as a mapping to equal weights."""
     names = [teachers] if isinstance(teachers, str) else teachers
-    return dict.fromkeys(names, 1.0) if isinstance(names, (list, tuple)) else names
+    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
+        return names
+    return dict.fromkeys(names, 1.0)
 
 
 Teachers = Annotated[

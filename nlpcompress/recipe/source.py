@@ -74,9 +74,9 @@ def recipe_data(recipe: Recipe, processor: Any) -> TaskData:
 
     Raises `DataError`, and `ConfigError` when the model has not the heads for pretraining.
     """
-    task, names = recipe.model.task, {}
+    task, names = recipe.model.task, dict[str, Any]()
     if task == PRETRAINING:
-        names = {"order_label": order_label(_config(recipe.model).model_type)}
+        names["order_label"] = order_label(_config(recipe.model).model_type)
     data = scaled_data(recipe)
     return load_data(data, task=task, processor=processor, seed=recipe.seed, **names)
 

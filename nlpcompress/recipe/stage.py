@@ -181,7 +181,7 @@ def _cut(job: Job, model: PreTrainedModel, method: Method, position: int) -> Pla
     model.to(job.state.device).eval()
     torch.manual_seed(job.recipe.seed)
     plan = method.plan(model, scoring_context(job, model, position))
-    model.to("cpu")
+    model.cpu()
     if len(plan):
         apply_plan(model, plan, example_inputs(model))
     return plan

@@ -9,8 +9,16 @@ from nlpcompress.evaluation.metrics import LIBRARIES, METRICS
 from nlpcompress.methods.table import METHODS
 from nlpcompress.models.random import random_config
 from nlpcompress.models.scaling import Factors, scale_config
-from nlpcompress.models.tasks import TASKS, task_named
-from nlpcompress.recipe.checks.reading import Values, block, caught, mappings, name_problems
+from nlpcompress.models.tasks import task_named
+from nlpcompress.recipe.checks.reading import (
+    Values,
+    block,
+    caught,
+    known_task,
+    mappings,
+    name_problems,
+    texts,
+)
 from nlpcompress.recipe.roles import quantizes
 from nlpcompress.recipe.schema import AUTO, COMPILED, ONNX_RUNTIME, RANDOM, TORCH, ExportConfig
 from nlpcompress.search.compound import CompoundScaling
@@ -67,12 +75,12 @@ def _scaling_of(model: Values) -> CompoundScaling | None:
 
 def data_problems(recipe: Values) -> Iterator[str]:
     """A data set that the task cannot be taught by, or that is not there."""
-    task = block(recipe, "model").get("task")
+    task = known_task(recipe)
     try:
         data = DataConfig.parse(block(recipe, "data"))
     except ConfigError:
         return
-    if isinstance(task, str) and task in TASKS:
+    if task is not None:
         yield from caught(lambda: check_source(data, task=task), "data")
 
 
@@ -80,7 +88,8 @@ def metric_problems(evaluate: Values) -> Iterator[str]:
     """Names of metrics."""
     names = evaluate.get("metrics")
     for position, name in enumerate(names if isinstance(names, list) else ()):
-        table, part = (LIBRARIES, name.partition(":")[0]) if ":" in str(name) else (METRICS, name)
+        library, mark, _ = name.partition(":") if isinstance(name, str) else ("", "", "")
+        table, part = (LIBRARIES, library) if mark else (METRICS, name)
         yield from name_problems(table, part, f"evaluate.metrics.{position}")
 
 
@@ -105,7 +114,7 @@ def export_problems(export: Values, stages: object) -> Iterator[str]:
 def _runtime_problems(export: Values) -> Iterator[str]:
     """Runtimes without the files that they run, and files without a runtime."""
     given = export.get("runtimes", ONNX_RUNTIME)
-    runtimes = [given] if isinstance(given, str) else list(given or ())
+    runtimes = [given] if isinstance(given, str) else texts(given)
     onnx, of_torch = export.get("onnx", False), {TORCH, COMPILED}
     graphs = {*runtimes} - {ONNX_RUNTIME} - of_torch
     if graphs and not onnx:

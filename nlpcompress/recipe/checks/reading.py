@@ -7,6 +7,7 @@ from nlpcompress.core.method import Method
 from nlpcompress.core.registry import Registry
 from nlpcompress.errors import NlpCompressError
 from nlpcompress.methods.table import METHODS
+from nlpcompress.models.tasks import TASKS
 
 Values = Mapping[str, Any]
 
@@ -22,6 +23,18 @@ def mappings(values: object) -> Iterator[tuple[int, Values]]:
     for position, value in enumerate(values if isinstance(values, (list, tuple)) else ()):
         if isinstance(value, Mapping):
             yield position, value
+
+
+def texts(values: object) -> list[str]:
+    """Those in a list."""
+    listed = values if isinstance(values, (list, tuple)) else ()
+    return [value for value in listed if isinstance(value, str)]
+
+
+def known_task(recipe: Values) -> str | None:
+    """The recipe's task, if there is such a one."""
+    task = block(recipe, "model").get("task")
+    return task if isinstance(task, str) and task in TASKS else None
 
 
 def caught(check: Callable[[], object], where: str) -> Iterator[str]:

@@ -104,7 +104,7 @@ def _scores(methods: Sequence[object], where: str) -> Iterator[str]:
         yield f"{where}: no method of this stage stores scores; leave it out"
 
 
-def _config(name: str, config: object, where: str) -> Iterator[str]:
+def _config(name: object, config: object, where: str) -> Iterator[str]:
     if config is None or isinstance(config, Mapping):
         yield from caught(lambda: METHODS.load(name).Config.parse(config or {}, where=where), "")
 

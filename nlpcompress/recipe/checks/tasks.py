@@ -9,7 +9,15 @@ from nlpcompress.evaluation.metrics import FITTING, METRICS
 from nlpcompress.methods.table import METHODS
 from nlpcompress.models.pretraining import PRETRAINING, order_label
 from nlpcompress.models.tasks import TASKS
-from nlpcompress.recipe.checks.reading import Values, block, caught, known_methods, mappings
+from nlpcompress.recipe.checks.reading import (
+    Values,
+    block,
+    caught,
+    known_methods,
+    known_task,
+    mappings,
+    texts,
+)
 from nlpcompress.recipe.schema import RANDOM
 from nlpcompress.recipe.train_keys import GROUP_BY_LENGTH
 
@@ -21,10 +29,10 @@ READING_LOGITS = ("at_init",)
 
 def task_problems(recipe: Values) -> Iterator[str]:
     """What of a stage goes with some tasks only."""
-    task = block(recipe, "model").get("task")
+    task = known_task(recipe)
     for position, stage in mappings(recipe.get("stages")):
-        if task in TASKS:
-            yield from _of_other_inputs(stage, str(task), f"stages.{position}")
+        if task is not None:
+            yield from _of_other_inputs(stage, task, f"stages.{position}")
         for key in PICTURE_CHANGES:
             changes = block(recipe, "data").get(key) not in (None, False, 0)
             if changes and stage.get("cache_teacher"):
@@ -41,16 +49,16 @@ def task_problems(recipe: Values) -> Iterator[str]:
 
 def _of_other_inputs(stage: Values, task: str, where: str) -> Iterator[str]:
     """Keys for texts in a stage on pictures, and the other way round."""
-    texts = TASKS[task].inputs == "text"
-    if not texts and block(stage, "train").get(GROUP_BY_LENGTH):
+    on_texts = TASKS[task].inputs == "text"
+    if not on_texts and block(stage, "train").get(GROUP_BY_LENGTH):
         yield f"{where}.train.{GROUP_BY_LENGTH}: {task} has no lengths; leave it out"
-    if texts and stage.get("channels_last"):
+    if on_texts and stage.get("channels_last"):
         yield f"{where}.channels_last: {task} has no channels; leave it out"
 
 
-def _more_texts(stage: Values, task: object, where: str) -> Iterator[str]:
+def _more_texts(stage: Values, task: str | None, where: str) -> Iterator[str]:
     """What other texts need: a task on texts with labels, and a training."""
-    if task in TASKS and task not in LABELLED_TEXT_TASKS:
+    if task is not None and task not in LABELLED_TEXT_TASKS:
         yield f"{where}: goes with {' and '.join(LABELLED_TEXT_TASKS)}, not with {task}"
     if stage.get("train") is None:
         yield f"{where}: the stage does not train; give it a train block, or leave it out"
@@ -80,9 +88,8 @@ def pretraining_problems(recipe: Values) -> Iterator[str]:
             f"export.onnx: {PRETRAINING} has two heads, which no runtime serves; leave it out, and "
             "export a model that started from this one for its own task"
         )
-    metrics = block(recipe, "evaluate").get("metrics")
-    for metric in metrics if isinstance(metrics, list) else ():
-        if metric not in HEADS and (metric in METRICS or ":" in str(metric)):
+    for metric in texts(block(recipe, "evaluate").get("metrics")):
+        if metric not in HEADS and (metric in METRICS or ":" in metric):
             yield f"evaluate.metrics: {metric} is of neither head; allowed: {', '.join(HEADS)}"
     for position, stage in mappings(recipe.get("stages")):
         for method in (stage, *(other for _, other in mappings(stage.get("also")))):
@@ -91,14 +98,14 @@ def pretraining_problems(recipe: Values) -> Iterator[str]:
 
 def fitting_problems(recipe: Values) -> Iterator[str]:
     """Metrics that cannot judge the task."""
-    task, metrics = block(recipe, "model").get("task"), block(recipe, "evaluate").get("metrics")
-    if task not in FITTING or not isinstance(metrics, list):
+    task = known_task(recipe)
+    if task not in FITTING:
         return
-    for metric in metrics:
-        if metric in METRICS and metric not in FITTING[task]:
+    fitting = FITTING[task]
+    for metric in texts(block(recipe, "evaluate").get("metrics")):
+        if metric in METRICS and metric not in fitting:
             yield (
-                f"evaluate.metrics: {metric} does not go with {task}; allowed: "
-                f"{', '.join(FITTING[task])}"
+                f"evaluate.metrics: {metric} does not go with {task}; allowed: {', '.join(fitting)}"
             )
 
 
@@ -115,7 +122,7 @@ def _of_one_head(name: object, where: str) -> Iterator[str]:
 
 def renumbering_problems(recipe: Values) -> Iterator[str]:
     """A teacher of other tokens than the student's is heard beforehand, and by its answers only."""
-    before, task = None, block(recipe, "model").get("task")
+    before, task = None, known_task(recipe)
     for position, stage in mappings(recipe.get("stages")):
         others = (other.get("method") for _, other in mappings(stage.get("also")))
         known = known_methods((stage.get("method"), *others))
@@ -131,10 +138,10 @@ def renumbering_problems(recipe: Values) -> Iterator[str]:
                 f"{where}: after {before} teacher and student have no tokens to compare; learn "
                 "from answers alone with logits, or do this before"
             )
-        for key in MORE_TEXTS if before and learning else ():
-            if stage.get(key) is not None:
+        for key in MORE_TEXTS:
+            if before and learning and stage.get(key) is not None:
                 yield f"{where}.{key}: the teacher has no answers to other texts after {before}"
         for method in known:
-            if method.renumbers and task in TASKS and task not in LABELLED_TEXT_TASKS:
+            if method.renumbers and task is not None and task not in LABELLED_TEXT_TASKS:
                 yield f"{where}.method: {method.name} goes with {' and '.join(LABELLED_TEXT_TASKS)}"
         before = next((method.name for method in known if method.renumbers), before)

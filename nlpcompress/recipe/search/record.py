@@ -78,7 +78,7 @@ def trial_records(study: "optuna.Study") -> tuple[TrialRecord, ...]:
             costs=trial.user_attrs.get("costs", {}),
             error=trial.user_attrs.get("error"),
             same_as=trial.user_attrs.get("same_as"),
-            seconds=trial.duration and trial.duration.total_seconds(),
+            seconds=None if trial.duration is None else trial.duration.total_seconds(),
         )
         for trial in study.get_trials(deepcopy=False)
     )

@@ -133,7 +133,7 @@ def _search(recipe: Recipe, out: Path, run: Run) -> Report:
         config.storage or job.folder / "journal.log",
         name=job.name,
         maximize=job.maximize,
-        pruner=config.fidelity and config.fidelity.pruner,
+        pruner=config.fidelity.pruner if config.fidelity else None,
         factor=config.fidelity.factor if config.fidelity else 1,
     )
     how = How(config.searcher, recipe.seed, config.trials)
