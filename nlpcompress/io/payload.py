@@ -14,15 +14,17 @@ from nlpcompress.io.swap import readable
 
 Content = Path | bytes
 TOKEN_SHAPE = re.compile(rb"\bhf_[A-Za-z0-9]{30,}\b")
+OUT_LINE = re.compile(rb"^out: .*\n", re.MULTILINE)
 BINARY = ("*.safetensors", "*.onnx", "*.onnx.data", "*.onnx_data")
 
 
 def files_to_push(folder: str | Path, repo_id: str) -> dict[str, Content]:
     """Name in the repository → file, or the content itself where it differs from the file's.
 
-    A folder without README.md gets a card made of its report and recipe. Where a save was killed
-    while it replaced the folder, the old one is read. Raises `FormatError` when the folder is not a
-    finished model, or when a file of it holds a token.
+    A folder without README.md gets a card made of its report and recipe; a recipe goes without the
+    folder that its result was put into on this machine. Where a save was killed while it replaced
+    the folder, the old one is read. Raises `FormatError` when the folder is not a finished model,
+    or when a file of it holds a token.
     """
     folder = readable(Path(folder).resolve())
     files: dict[str, Content] = {**model_files(folder)}
@@ -31,6 +33,9 @@ def files_to_push(folder: str | Path, repo_id: str) -> dict[str, Content]:
         files["README.md"] = readme.read_bytes().replace(FOLDER.encode(), repo_id.encode())
     else:
         files["README.md"] = folder_card(folder, repo_id=repo_id).encode()
+    recipe = files.get("recipe.yaml")
+    if isinstance(recipe, Path):
+        files["recipe.yaml"] = OUT_LINE.sub(b"", recipe.read_bytes())
     refuse_secrets(files)
     return files
 

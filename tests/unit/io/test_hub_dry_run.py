@@ -63,6 +63,12 @@ def test_the_card_is_made_when_there_is_none(folder, tmp_path):
     assert not (folder / "README.md").exists()
 
 
+def test_a_recipe_goes_without_the_folder_of_its_result(folder, tmp_path):
+    (folder / "recipe.yaml").write_text("seed: 1\nout: /home/me/secret\nmodel: {out: 3}\n")
+    push(folder, "user/tiny", dry_run=tmp_path / "dry")
+    assert (tmp_path / "dry" / "recipe.yaml").read_text() == "seed: 1\nmodel: {out: 3}\n"
+
+
 def test_a_folder_that_holds_something_is_left_alone(folder, tmp_path):
     target = tmp_path / "dry"
     target.mkdir()
