@@ -43,6 +43,10 @@ def _answer(decision: Decision) -> str:
 
 def _told(decision: Decision, name: str, bound: float) -> str:
     cost, margin = decision.costs[name], decision.margins[name]
-    return (
-        f"{cost:,.4g} of {bound:,.4g}, {abs(margin):,.4g} {'to spare' if margin >= 0 else 'over'}"
-    )
+    end = "to spare" if margin >= 0 else "over"
+    return f"{_number(cost)} of {_number(bound)}, {_number(abs(margin))} {end}"
+
+
+def _number(value: float) -> str:
+    """Whole as it is, else to four digits."""
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.4g}"

@@ -88,6 +88,16 @@ def test_the_command_answers_and_exits_by_the_answer(tmp_path, capsys):
     assert "did you mean 'latency_ms'" in capsys.readouterr().err
 
 
+def test_whole_numbers_are_told_whole(tmp_path, capsys):
+    large = Row(name="large", onnx_size_bytes=91_012_347, latency_ms=REPORT.rows[0].latency_ms)
+    write_report(Report(rows=(large,)), tmp_path)
+    assert main(["check", str(tmp_path), "--budget", "size_bytes=15000000", "latency_ms=7.5"]) == 1
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "  size_bytes 91,012,347 of 15,000,000, 76,012,347 over",
+        "  latency_ms 80 of 7.5, 72.5 over",
+    ]
+
+
 def test_a_result_without_a_model_before_answers_for_itself(tmp_path):
     whole = Report(rows=(row("compressed", 0.9, 10.0), row("compressed-int8", 0.9, 5.0)))
     write_report(whole, tmp_path)
