@@ -12,6 +12,7 @@ from nlpcompress.recipe.exporting import COMPRESSED_TENSORS, ONNX, export_model,
 from nlpcompress.recipe.publish import publish_files
 from nlpcompress.recipe.result import open_result
 from nlpcompress.recipe.schema import Quantize
+from nlpcompress.recipe.smaller import FILES
 from nlpcompress.recipe.workspace import PARTS
 
 
@@ -36,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Write onnx/ or compressed-tensors/ and print the files in it.
 
+    In onnx/ are then the files that its parity.json tells of: earlier ones in other ways are gone.
     Raises `ParityError` when ONNX files do not agree, which leaves onnx/ as it was, `FormatError`
     when the format cannot say the model.
     """
@@ -56,6 +58,8 @@ def _onnx(args: argparse.Namespace) -> Path:
         export_model(job, out, Path(checked), after=job.last, gate=True)
         (out / ONNX).mkdir(exist_ok=True)
         publish_files(Path(checked), out / ONNX)
+        for name in set(FILES.values()) - {path.name for path in Path(checked).iterdir()}:
+            (out / ONNX / name).unlink(missing_ok=True)
     return out / ONNX
 
 

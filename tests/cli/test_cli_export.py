@@ -14,7 +14,8 @@ from nlpcompress.recipe import exporting, runtimes, smaller
 
 
 def test_export_again(result, capsys):
-    shutil.rmtree(result / "onnx")
+    """What an earlier export made in another way is gone: no parity was checked of it."""
+    assert (result / "onnx" / "model_int8.onnx").exists()
     assert main(["export", str(result), "--quantize", "none"]) == 0
     assert {p.name for p in (result / "onnx").iterdir()} >= {"model.onnx", "parity.json"}
     assert not (result / "onnx" / "model_int8.onnx").exists()

@@ -42,7 +42,12 @@ RECIPE = {
         "config": {"model_type": "bert"},
         "scaling": {"phi": 1.0},
     },
-    "data": {"name": "synthetic-text", "max_length": 64, "randaugment": {"num_ops": 1}, "masking": {}},
+    "data": {
+        "name": "synthetic-text",
+        "max_length": 64,
+        "randaugment": {"num_ops": 1},
+        "masking": {},
+    },
     "stages": STAGES,
     "evaluate": {"metrics": ["accuracy"], "before": True},
     "export": {"onnx": True, "quantize": "auto", "runtimes": ["torch"], "max_metric_drop": 0.1},
