@@ -52,12 +52,14 @@ BOUNDS = (0.01, 0.003)
 TEACHER, CUT = "teacher", "3 layers"
 RECIPES = ("movies-fastest", "movies-smallest")
 FLOATS = Contender("teacher, torch", "torch", "float", TEACHER)
-PEERS = (
+INT8 = (
     Contender("teacher, torch dynamic int8", "torch", "dynamic-int8", TEACHER),
     Contender("teacher, torchao int8", "torch", "torchao-int8", TEACHER),
     Contender("teacher, ONNX Runtime dynamic int8", "onnxruntime", "dynamic-int8", TEACHER),
     Contender("teacher, ONNX Runtime static int8", "onnxruntime", "static-int8", TEACHER),
     Contender("teacher, OpenVINO int8", "openvino", "nncf-int8", TEACHER),
+)
+LAYERS = (
     Contender("3 layers, ONNX Runtime", "onnxruntime", "float", CUT),
     Contender("3 layers, OpenVINO", "openvino", "float", CUT),
 )
@@ -80,7 +82,8 @@ ALL = {
         FLOATS,
         Contender("teacher, ONNX Runtime", "onnxruntime", "float", TEACHER),
         Contender("teacher, OpenVINO", "openvino", "float", TEACHER),
-        *PEERS,
+        *INT8,
+        *LAYERS,
         *BOTH,
         *OURS,
     )
@@ -269,8 +272,8 @@ def points_lost(name: str, results: list[Result]) -> list[float]:
 
 
 def verdicts(results: list[Result]) -> Iterator[str]:
-    """Ours against the fastest peer that loses as little: of one technique, then of two at once."""
-    for bound, shape, peers in product(BOUNDS, SHAPES, (PEERS, BOTH)):
+    """Ours against the fastest peer that loses as little: in 8 bits, cut, then both at once."""
+    for bound, shape, peers in product(BOUNDS, SHAPES, (INT8, LAYERS, BOTH)):
         peer = fastest((peer.name for peer in peers), shape, bound, results)
         own = fastest((own.name for own in OURS), shape, bound, results)
         if peer and own:
