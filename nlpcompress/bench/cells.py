@@ -1,5 +1,6 @@
 """The numbers of a report as short texts, the same in Markdown and HTML."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -34,14 +35,6 @@ def pass_table(report: Report) -> tuple[list[str], list[list[str]]]:
     return _filled(
         _of_a_pass(report.rows), [row for row in report.rows if row.bytes_moved is not None]
     )
-
-
-def headlines(report: Report) -> list[str]:
-    """For each row after the first, how it compares with the first, in one sentence."""
-    first, *others = report.rows
-    return [
-        f"{row.name}: {', '.join(parts)}" for row in others if (parts := _comparison(first, row))
-    ]
 
 
 def stage_table(report: Report) -> tuple[list[str], list[list[str]]]:
@@ -80,6 +73,18 @@ def plain(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return " ".join(map(str, value)) or "none"
     return str(value)
+
+
+def value_and_spread(cell: str) -> tuple[str, str]:
+    """A number with something in brackets, and else the cell and nothing.
+
+    >>> value_and_spread("25.00 (24.00 to 27.00)")
+    ('25.00', '24.00 to 27.00')
+    >>> value_and_spread("fine_tune (2 epochs)")
+    ('fine_tune (2 epochs)', '')
+    """
+    found = re.fullmatch(r"([-\d.,]+) \((.+)\)", cell)
+    return (found[1], found[2]) if found else (cell, "")
 
 
 def interval_of(metric: str, samples: int | None) -> Interval | None:
@@ -183,28 +188,3 @@ def times(before: float, after: float, less: str, more: str) -> str:
     if after <= before:
         return f"{before / after:.2f} times {less}"
     return f"{after / before:.2f} times {more}"
-
-
-def _comparison(first: Row, row: Row) -> list[str]:
-    parts = []
-    for what, before, after in (
-        ("parameters", first.parameters, row.parameters),
-        ("weights", *_packed_sizes(first, row)),
-        ("ONNX file", first.onnx_size_bytes, row.onnx_size_bytes),
-    ):
-        if before and after and before != after:
-            parts.append(f"{what} {times(before, after, 'smaller', 'larger')}")
-    for shape in shape_names([first]):
-        if shape in row.latency_ms:
-            slow, fast = (one.latency_ms[shape].median for one in (first, row))
-            parts.append(f"{times(slow, fast, 'faster', 'slower')} at {shape}")
-    for name in first.metrics:
-        if name in row.metrics:
-            parts.append(f"{name} {row.metrics[name]:.4f} ({first.metrics[name]:.4f} before)")
-    return parts
-
-
-def _packed_sizes(first: Row, row: Row) -> tuple[int | None, int | None]:
-    """Both sizes where zeros are counted or bits: elsewhere the parameters tell as much."""
-    told = density_parts([first, row]) or first.bits or row.bits
-    return (first.size_bytes, row.size_bytes) if told else (None, None)

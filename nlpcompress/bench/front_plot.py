@@ -7,8 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
+from nlpcompress.bench.colours import colours_of
 from nlpcompress.bench.rows import Bound, Report
-from nlpcompress.bench.style import COLOURS, FAINT, WIDTH
+from nlpcompress.bench.style import FAINT, WIDTH
 from nlpcompress.bench.verdict import timed_shape
 from nlpcompress.search.pareto import front
 
@@ -20,6 +21,7 @@ class Point(NamedTuple):
     """A model."""
 
     name: str
+    colour: str
     milliseconds: float
     quality: float
 
@@ -35,8 +37,10 @@ def front_figure(report: Report) -> Figure | None:
     shape = timed_shape(rows) if len(rows) >= LEAST else None
     if bound is None or shape is None or rows[0] is not report.rows[0]:
         return None
+    colours = colours_of(report)
     points = [
-        Point(row.name, row.latency_ms[shape].median, row.metrics[bound.metric]) for row in rows
+        Point(row.name, colours[row.name], row.latency_ms[shape].median, row.metrics[bound.metric])
+        for row in rows
     ]
     figure = Figure(figsize=(WIDTH, 3.6), layout="constrained")
     axes = figure.subplots()
@@ -53,9 +57,8 @@ def _draw(axes: Axes, points: Sequence[Point], bound: Bound) -> None:
     if bound.max_drop is not None:
         axes.axhline(points[0].quality + sign * bound.max_drop, color=FAINT, lw=1, ls=":")
     axes.plot([p.milliseconds for p in best], [p.quality for p in best], color=FAINT, lw=1)
-    for number, point in enumerate(points):
-        colour = COLOURS[1] if number in places else COLOURS[0]
-        axes.scatter(point.milliseconds, point.quality, color=colour, zorder=2)
+    for point in points:
+        axes.scatter(point.milliseconds, point.quality, color=point.colour, zorder=2)
     for point in best:
         place = (point.milliseconds, point.quality)
         axes.annotate(point.name, place, (-4, 5), textcoords="offset points", ha="right")

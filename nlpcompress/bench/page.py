@@ -8,6 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from nlpcompress.bench import cells
+from nlpcompress.bench.headlines import headlines
 from nlpcompress.bench.plots import draw, to_svg
 from nlpcompress.bench.rows import Report, Row
 from nlpcompress.bench.verdict import verdict
@@ -25,7 +26,7 @@ def markdown(report: Report) -> str:
     """The report as Markdown, ending in a newline."""
     titles, lines = cells.table(report)
     first = verdict(report)
-    parts = ["# Report", f"**{first}**" if first else "", _list(cells.headlines(report))]
+    parts = ["# Report", f"**{first}**" if first else "", _list(headlines(report))]
     parts += [markdown_table(titles, lines), notes(report)]
     parts += [
         f"## {title}\n\n{markdown_table(*table)}"
@@ -48,7 +49,7 @@ def html(report: Report, recipe: Mapping[str, Any] | None = None) -> str:
     titles, lines = cells.table(report)
     return environment.get_template(TEMPLATE).render(
         verdict=verdict(report),
-        headlines=cells.headlines(report),
+        headlines=headlines(report),
         titles=titles,
         lines=lines,
         notes=notes(report),
@@ -57,6 +58,7 @@ def html(report: Report, recipe: Mapping[str, Any] | None = None) -> str:
         environment=report.environment,
         recipe=None if recipe is None else _yaml(recipe),
         plain=cells.plain,
+        value_and_spread=cells.value_and_spread,
         unmeasured=cells.UNMEASURED,
     )
 
@@ -66,7 +68,7 @@ def notes(report: Report) -> str:
     samples = cells.plain(report.samples) if report.samples is not None else "an unstated number of"
     text = f"Quality on {samples} test rows."
     if any(cells.interval_of(name, report.samples) for name in cells.metric_names(report.rows)):
-        text += " In brackets: the 95 % interval of a share of so many rows (Wilson)."
+        text += " With it the 95 % interval of a share of so many rows (Wilson)."
     timings = [timing for row in report.rows for timing in row.latency_ms.values()]
     if timings:
         text += (

@@ -1,7 +1,7 @@
 """The pictures of a report: size, time and quality, a bar a model, and others beside them."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import matplotlib
@@ -17,13 +17,15 @@ from nlpcompress.bench.cells import (
     metric_names,
     shape_names,
 )
+from nlpcompress.bench.colours import colours_of
 from nlpcompress.bench.front_plot import front_figure
 from nlpcompress.bench.latency import Timing
 from nlpcompress.bench.layer_plot import layers_figure
 from nlpcompress.bench.rows import Report, Row
-from nlpcompress.bench.style import FAINT, INK, STYLE, WIDTH, colour_of
+from nlpcompress.bench.style import FAINT, INK, STYLE, WIDTH
 
 COLUMNS = 2
+Draw = Callable[[Axes, Sequence["Bar"], Sequence[str]], None]
 
 
 class Bar(NamedTuple):
@@ -39,13 +41,12 @@ def draw(report: Report) -> dict[str, Figure]:
     """Title → figure, for what was measured: one panel a size, an input shape, a metric."""
     rows = report.rows
     groups = {"Size": _sizes(rows), "Time": _times(rows), "Quality": _metrics(report)}
-    names = [row.name for row in rows]
-    figures = {}
+    colours, figures = colours_of(report), {}
     with matplotlib.rc_context(STYLE):
         for title, panels in groups.items():
             shown = {name: bars for name, bars in panels.items() if _measured(bars)}
             if shown:
-                figures[title] = _figure(names, shown, "{:.3f}" if title == "Quality" else "{:.3g}")
+                figures[title] = _figure(colours, shown, _points if title == "Quality" else _bars)
         if (tried := front_figure(report)) is not None:
             figures["Quality against time"] = tried
         if layered := first_of_each(rows, lambda row: row.layers):
@@ -104,14 +105,18 @@ def _measured(bars: Sequence[Bar]) -> bool:
     return any(bar.value is not None for bar in bars)
 
 
-def _figure(names: Sequence[str], panels: dict[str, list[Bar]], form: str) -> Figure:
-    """Panels side by side, the models' names at the left of each line."""
-    lines = -(-len(panels) // COLUMNS)
-    figure = Figure(figsize=(WIDTH, lines * (0.42 * len(names) + 0.75)), layout="constrained")
-    grid = figure.subplots(lines, COLUMNS, squeeze=False)
+def _figure(colours: Mapping[str, str], panels: dict[str, list[Bar]], draw: Draw) -> Figure:
+    """Panels side by side, the models' names at the left of each line, each in its colour."""
+    names = list(colours)
+    height = -(-len(panels) // COLUMNS)
+    figure = Figure(figsize=(WIDTH, height * (0.42 * len(names) + 0.75)), layout="constrained")
+    grid = figure.subplots(height, COLUMNS, squeeze=False)
     for place, (title, bars) in zip(grid.flat, panels.items(), strict=False):
         place.set_title(title)
-        _draw_bars(place, bars, form)
+        draw(place, bars, list(colours.values()))
+        place.set_ylim(len(names) - 0.5, -0.5)
+        place.tick_params(axis="y", length=0)
+        place.tick_params(axis="x", colors=FAINT, labelsize=8)
         place.set_yticks(range(len(names)), names)
     for place in grid[:, 1:].flat:
         place.set_yticklabels([])
@@ -120,20 +125,38 @@ def _figure(names: Sequence[str], panels: dict[str, list[Bar]], form: str) -> Fi
     return figure
 
 
-def _draw_bars(axes: Axes, bars: Sequence[Bar], form: str) -> None:
-    """Horizontal bars from zero, each with its number; a missing one says so."""
+def _bars(axes: Axes, bars: Sequence[Bar], colours: Sequence[str]) -> None:
+    """From zero, each with its number; a missing one says so."""
     ends = [max(bar.value, *(bar.spread or (0.0,))) for bar in bars if bar.value is not None]
     reach, low = max([*ends, 1e-9]), min([0.0, *(bar.value or 0.0 for bar in bars)])
-    for place, bar in enumerate(bars):
+    axes.set_xlim(low * 1.1, reach * 1.18)
+    for place, (bar, colour) in enumerate(zip(bars, colours, strict=True)):
         if bar.value is None:
-            axes.text(0, place, f" {UNMEASURED}", va="center", color=FAINT, style="italic")
+            _absent(axes, place)
             continue
-        axes.barh(place, bar.value, 0.62, color=colour_of(place))
+        axes.barh(place, bar.value, 0.62, color=colour)
         if bar.spread:
             axes.plot(bar.spread, (place, place), color=INK, lw=1.2, solid_capstyle="butt")
         end = max(bar.value, *(bar.spread or (0.0,)))
-        axes.text(end + 0.015 * reach, place, form.format(bar.value), va="center", color=INK)
-    axes.set_xlim(low * 1.1, reach * 1.18)
-    axes.set_ylim(len(bars) - 0.5, -0.5)
-    axes.tick_params(axis="y", length=0)
-    axes.tick_params(axis="x", colors=FAINT, labelsize=8)
+        axes.text(end + 0.015 * reach, place, f"{bar.value:.3g}", va="center", color=INK)
+
+
+def _points(axes: Axes, bars: Sequence[Bar], colours: Sequence[str]) -> None:
+    """With their intervals, as near as they lie: what overlaps is seen."""
+    ends = [end for bar in bars if bar.value is not None for end in (bar.spread or (bar.value,))]
+    reach = max(max(ends) - min(ends), 1e-3)
+    axes.set_xlim(min(ends) - 0.05 * reach, max(ends) + 0.3 * reach)
+    for place, (bar, colour) in enumerate(zip(bars, colours, strict=True)):
+        if bar.value is None:
+            _absent(axes, place)
+            continue
+        if bar.spread:
+            axes.plot(bar.spread, (place, place), color=FAINT, lw=1.2, zorder=1)
+        axes.scatter(bar.value, place, color=colour, zorder=2)
+        end = max(bar.value, *(bar.spread or (bar.value,)))
+        axes.text(end + 0.03 * reach, place, f"{bar.value:.3f}", va="center", color=INK)
+
+
+def _absent(axes: Axes, place: int) -> None:
+    low, _ = axes.get_xlim()
+    axes.text(max(low, 0), place, f" {UNMEASURED}", va="center", color=FAINT, style="italic")

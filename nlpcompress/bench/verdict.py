@@ -8,23 +8,33 @@ from nlpcompress.core.budget import keeps
 
 
 def verdict(report: Report) -> str | None:
-    """One sentence; None where nothing but the model before was timed.
+    """One sentence on the best of the report's `rows_after`, and whether the bound holds for it;
+    None where nothing but the model before was timed.
 
-    The models are the report's `rows_after`. Times are compared
-    at the last shape that all have. Of those within the report's bound the fastest is named, or, if
-    none is, the fastest at all, and that the bound does not hold.
+    Times are compared at the last shape that all have.
     """
     first, ours = report.rows[0], rows_after(report)
-    shape = timed_shape([first, *ours])
-    if shape is None or not ours:
+    shape, best = timed_shape([first, *ours]), best_of(ours, report)
+    if shape is None or best is None:
         return None
-    within = [row for row in ours if _holds(report.bound, first, row)]
-    best = min(within or ours, key=lambda row: row.latency_ms[shape].median)
     before, after = (row.latency_ms[shape].median for row in (first, best))
     text = f"{best.name} is {times(before, after, 'faster', 'slower')} at {shape}"
     sizes = _sizes(first, best)
     text += f" and {times(*sizes, 'smaller', 'larger')}" if sizes else ""
-    return f"{text} than {first.name}{_quality(report.bound, first, best, holds=bool(within))}."
+    return f"{text} than {first.name}{_quality(report.bound, first, best)}."
+
+
+def best_of(rows: Sequence[Row], report: Report) -> Row | None:
+    """Of those within the report's bound the fastest, or, if none is, the fastest at all.
+
+    None where there are no rows, or no shape at which they and the model before were timed.
+    """
+    first = report.rows[0]
+    shape = timed_shape([first, *rows])
+    if shape is None or not rows:
+        return None
+    within = [row for row in rows if _holds(report.bound, first, row)]
+    return min(within or rows, key=lambda row: row.latency_ms[shape].median)
 
 
 def rows_after(report: Report) -> list[Row]:
@@ -58,11 +68,12 @@ def _sizes(first: Row, row: Row) -> tuple[int, int] | None:
     return None
 
 
-def _quality(bound: Bound | None, first: Row, row: Row, *, holds: bool) -> str:
+def _quality(bound: Bound | None, first: Row, row: Row) -> str:
     if bound is None or bound.drop(first.metrics, row.metrics) is None:
         return ""
     before, after = first.metrics[bound.metric], row.metrics[bound.metric]
     text = f"; {bound.metric} {after:.4f}, {before:.4f} before"
     if bound.max_drop is None:
         return text
+    holds = _holds(bound, first, row)
     return f"{text}, {'within' if holds else 'beyond'} the {bound.max_drop:g} allowed"
