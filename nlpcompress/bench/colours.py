@@ -5,9 +5,11 @@ from nlpcompress.bench.style import COLOURS
 from nlpcompress.bench.verdict import best_of, rows_after
 
 
-def colours_of(report: Report) -> dict[str, str]:
-    """Name → colour: grey the model before in all its files, and the best of the result its own."""
+def colours_of(report: Report) -> list[str]:
+    """Row by row: grey the model before in all its files, and the best of the result its own."""
     after = rows_after(report)
     best, names = best_of(after, report), {row.name for row in after}
-    found = {row.name: COLOURS[1] if row.name in names else COLOURS[0] for row in report.rows}
-    return found if best is None else {**found, best.name: COLOURS[2]}
+    return [
+        COLOURS[2] if row is best else COLOURS[1] if row.name in names else COLOURS[0]
+        for row in report.rows
+    ]

@@ -1,6 +1,7 @@
 """The picture of what was tried: every model by its time and its quality."""
 
 from collections.abc import Sequence
+from itertools import compress
 from typing import NamedTuple
 
 from matplotlib.axes import Axes
@@ -33,14 +34,14 @@ def front_figure(report: Report) -> Figure | None:
     None where fewer than three models have both numbers, or the first has not.
     """
     bound = report.bound
-    rows = [row for row in report.rows if row.latency_ms and bound and bound.metric in row.metrics]
+    told = [row.latency_ms and bound and bound.metric in row.metrics for row in report.rows]
+    rows = list(compress(report.rows, told))
     shape = timed_shape(rows) if len(rows) >= LEAST else None
     if bound is None or shape is None or rows[0] is not report.rows[0]:
         return None
-    colours = colours_of(report)
     points = [
-        Point(row.name, colours[row.name], row.latency_ms[shape].median, row.metrics[bound.metric])
-        for row in rows
+        Point(row.name, colour, row.latency_ms[shape].median, row.metrics[bound.metric])
+        for row, colour in zip(rows, compress(colours_of(report), told), strict=True)
     ]
     figure = Figure(figsize=(WIDTH, 3.6), layout="constrained")
     axes = figure.subplots()

@@ -1,7 +1,7 @@
 """The pictures of a report: size, time and quality, a bar a model, and others beside them."""
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import matplotlib
@@ -41,12 +41,13 @@ def draw(report: Report) -> dict[str, Figure]:
     """Title → figure, for what was measured: one panel a size, an input shape, a metric."""
     rows = report.rows
     groups = {"Size": _sizes(rows), "Time": _times(rows), "Quality": _metrics(report)}
-    colours, figures = colours_of(report), {}
+    lines = [(row.name, colour) for row, colour in zip(rows, colours_of(report), strict=True)]
+    figures = {}
     with matplotlib.rc_context(STYLE):
         for title, panels in groups.items():
             shown = {name: bars for name, bars in panels.items() if _measured(bars)}
             if shown:
-                figures[title] = _figure(colours, shown, _points if title == "Quality" else _bars)
+                figures[title] = _figure(lines, shown, _points if title == "Quality" else _bars)
         if (tried := front_figure(report)) is not None:
             figures["Quality against time"] = tried
         if layered := first_of_each(rows, lambda row: row.layers):
@@ -105,15 +106,15 @@ def _measured(bars: Sequence[Bar]) -> bool:
     return any(bar.value is not None for bar in bars)
 
 
-def _figure(colours: Mapping[str, str], panels: dict[str, list[Bar]], draw: Draw) -> Figure:
+def _figure(lines: Sequence[tuple[str, str]], panels: dict[str, list[Bar]], draw: Draw) -> Figure:
     """Panels side by side, the models' names at the left of each line, each in its colour."""
-    names = list(colours)
+    names, colours = zip(*lines, strict=True)
     height = -(-len(panels) // COLUMNS)
     figure = Figure(figsize=(WIDTH, height * (0.42 * len(names) + 0.75)), layout="constrained")
     grid = figure.subplots(height, COLUMNS, squeeze=False)
     for place, (title, bars) in zip(grid.flat, panels.items(), strict=False):
         place.set_title(title)
-        draw(place, bars, list(colours.values()))
+        draw(place, bars, colours)
         place.set_ylim(len(names) - 0.5, -0.5)
         place.tick_params(axis="y", length=0)
         place.tick_params(axis="x", colors=FAINT, labelsize=8)

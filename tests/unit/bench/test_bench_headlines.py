@@ -46,12 +46,18 @@ def test_of_many_the_best_of_each_runtime_is():
 
 
 def test_the_model_before_is_grey_and_the_best_stands_out():
-    assert list(colours_of(report()).values()) == [*[COLOURS[0]] * 2, *[COLOURS[1]] * 4, COLOURS[2]]
+    assert colours_of(report()) == [*[COLOURS[0]] * 2, *[COLOURS[1]] * 4, COLOURS[2]]
 
 
 def test_a_report_without_times_has_no_best():
     rows = (Row(name="teacher", parameters=2), Row(name="small", parameters=1))
-    assert list(colours_of(Report(rows=rows)).values()) == [COLOURS[0], COLOURS[1]]
+    assert colours_of(Report(rows=rows)) == [COLOURS[0], COLOURS[1]]
+
+
+def test_models_may_share_a_name():
+    twice = report((*TRIED, TRIED[-1]))
+    assert len(colours_of(twice)) == len(TRIED) + 1
+    assert len(draw(twice)["Quality"].axes[0].collections) == len(TRIED) + 1
 
 
 def test_qualities_are_points_with_their_intervals_as_near_as_they_lie():
