@@ -3,7 +3,7 @@
 from typing import Any
 
 COLOURS = ("#5b6b7b", "#2f7fb8", "#e08a2e", "#4a9a62")
-"""The first, grey, is the model before compression; of bars the third is the best model."""
+"""The first, grey, is the model before compression; the third, of models, is the best."""
 FAINT, INK = "#8a94a0", "#20262c"
 WIDTH = 9.0
 STYLE: dict[Any, Any] = {

@@ -14,7 +14,8 @@ from nlpcompress.io.swap import readable
 
 Content = Path | bytes
 TOKEN_SHAPE = re.compile(rb"\bhf_[A-Za-z0-9]{30,}\b")
-OUT_LINE = re.compile(rb"^out: .*\n", re.MULTILINE)
+OUT_KEY = re.compile(rb"^out: .*\n(?: .*\n)*", re.MULTILINE)
+"""In YAML, with the indented lines that a long path of words takes."""
 BINARY = ("*.safetensors", "*.onnx", "*.onnx.data", "*.onnx_data")
 
 
@@ -35,7 +36,7 @@ def files_to_push(folder: str | Path, repo_id: str) -> dict[str, Content]:
         files["README.md"] = folder_card(folder, repo_id=repo_id).encode()
     recipe = files.get("recipe.yaml")
     if isinstance(recipe, Path):
-        files["recipe.yaml"] = OUT_LINE.sub(b"", recipe.read_bytes())
+        files["recipe.yaml"] = OUT_KEY.sub(b"", recipe.read_bytes())
     refuse_secrets(files)
     return files
 

@@ -88,9 +88,10 @@ def metric_problems(evaluate: Values) -> Iterator[str]:
     """Names of metrics."""
     names = evaluate.get("metrics")
     for position, name in enumerate(names if isinstance(names, list) else ()):
-        library, mark, _ = name.partition(":") if isinstance(name, str) else ("", "", "")
-        table, part = (LIBRARIES, library) if mark else (METRICS, name)
-        yield from name_problems(table, part, f"evaluate.metrics.{position}")
+        if isinstance(name, str):
+            library, mark, _ = name.partition(":")
+            table, part = (LIBRARIES, library) if mark else (METRICS, name)
+            yield from name_problems(table, part, f"evaluate.metrics.{position}")
 
 
 def export_problems(export: Values, stages: object) -> Iterator[str]:

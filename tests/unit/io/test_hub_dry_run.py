@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 
 import pytest
+import yaml
 from hub_client import push_in_process, tiny_bert, tiny_tokenizer
 from hub_server import HubServer
 
@@ -64,9 +65,16 @@ def test_the_card_is_made_when_there_is_none(folder, tmp_path):
 
 
 def test_a_recipe_goes_without_the_folder_of_its_result(folder, tmp_path):
-    (folder / "recipe.yaml").write_text("seed: 1\nout: /home/me/secret\nmodel: {out: 3}\n")
-    push(folder, "user/tiny", dry_run=tmp_path / "dry")
-    assert (tmp_path / "dry" / "recipe.yaml").read_text() == "seed: 1\nmodel: {out: 3}\n"
+    """Also where its name takes several lines; what is called alike deeper down stays."""
+    rest = {"seed": 1, "model": {"out": 3}}
+    for number, out in enumerate(("/home/me/secret", "/home/me/a secret " * 20)):
+        values = {"version": 1, "out": out, **rest}
+        (folder / "recipe.yaml").write_text(yaml.safe_dump(values, sort_keys=False, width=100))
+        pushed = tmp_path / f"dry{number}"
+        push(folder, "user/tiny", dry_run=pushed)
+        text = (pushed / "recipe.yaml").read_text()
+        assert yaml.safe_load(text) == {"version": 1, **rest}
+        assert "secret" not in text
 
 
 def test_a_folder_that_holds_something_is_left_alone(folder, tmp_path):

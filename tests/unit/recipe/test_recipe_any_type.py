@@ -10,7 +10,7 @@ from nlpcompress.errors import NlpCompressError
 from nlpcompress.recipe.load import parse_recipe
 from nlpcompress.recipe.schema import Recipe
 
-STATES = {"intermediate_matches": [{"feature": "hidden"}]}
+STATES = {"intermediate_matches": [{"feature": "hidden", "layers": "uniform"}]}
 STAGES = [
     {"method": "head_importance", "config": {"keep": 0.5}, "cache_scores": True},
     {
@@ -29,7 +29,7 @@ STAGES = [
     },
     {"method": "keep_vocabulary"},
 ]
-RECIPE = {
+EVERYTHING = {
     "version": 1,
     "name": "anything",
     "seed": 0,
@@ -59,6 +59,20 @@ RECIPE = {
         "row": "compressed",
     },
 }
+PLAIN = {
+    "version": 1,
+    "name": "plain",
+    "model": {"id": "random", "task": "text-classification", "config": {"model_type": "bert"}},
+    "data": {"name": "synthetic-text"},
+    "stages": [
+        {"method": "head_importance", "config": {"keep": 0.5}},
+        {"method": "logits", "also": [{"method": "features", "config": STATES}], "train": {}},
+    ],
+    "evaluate": {"metrics": ["accuracy"]},
+    "export": {"onnx": True, "quantize": "auto", "runtimes": ["onnxruntime"]},
+    "bench": {"batch_sizes": [1]},
+}
+"""It is one; the other has every block, and much that does not go together."""
 ODD = (None, True, -3, 2.5, "odd", [], ["odd"], [[1]], {}, {"odd": 1}, {1: {"odd": None}})
 
 
@@ -71,20 +85,23 @@ def places(values: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]
             yield from places(value, (*path, key))
 
 
-def with_value(path: tuple[Any, ...], value: Any) -> dict[str, Any]:
-    recipe: Any = copy.deepcopy(RECIPE)
-    holder = recipe
+def with_value(recipe: Any, path: tuple[Any, ...], value: Any) -> dict[str, Any]:
+    recipe = holder = copy.deepcopy(recipe)
     for key in path[:-1]:
         holder = holder[key]
     holder[path[-1]] = value
     return recipe
 
 
-@pytest.mark.parametrize("path", list(places(RECIPE)), ids=lambda path: ".".join(map(str, path)))
-def test_any_value_anywhere_is_a_recipe_or_told(path):
+@pytest.mark.parametrize(
+    ("recipe", "path"),
+    [(recipe, path) for recipe in (EVERYTHING, PLAIN) for path in places(recipe)],
+    ids=lambda given: given["name"] if isinstance(given, dict) else ".".join(map(str, given)),
+)
+def test_any_value_anywhere_is_a_recipe_or_told(recipe, path):
     for value in ODD:
         try:
-            read = parse_recipe(with_value(path, value))
+            read = parse_recipe(with_value(recipe, path, value))
         except NlpCompressError as error:
             assert str(error).strip(), value
         else:
@@ -92,4 +109,8 @@ def test_any_value_anywhere_is_a_recipe_or_told(path):
 
 
 def test_every_block_of_a_recipe_is_tried():
-    assert set(RECIPE) == set(Recipe.model_fields)
+    assert set(EVERYTHING) == set(Recipe.model_fields)
+
+
+def test_the_plain_one_is_a_recipe():
+    assert isinstance(parse_recipe(PLAIN), Recipe)
