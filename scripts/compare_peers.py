@@ -21,6 +21,7 @@ from contextlib import ExitStack
 from functools import partial
 from itertools import product
 from pathlib import Path
+from shutil import copytree
 from typing import NamedTuple
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -44,6 +45,7 @@ from nlpcompress.io.load import load_model_folder
 from nlpcompress.models.load import load_processor
 from nlpcompress.recipe.batches import bench_batches
 from nlpcompress.recipe.schema import BenchConfig
+from nlpcompress.recipe.workspace import PARTS
 
 SIZES, LENGTH = (1, 8, 32), 64
 SHAPES = tuple(f"{size}x{LENGTH}" for size in SIZES)
@@ -160,8 +162,16 @@ def models(cell: Cell, arguments: argparse.Namespace) -> dict[str, Path]:
             stage["cache_teacher"] = str(arguments.out / f"answers_{cell.seed}")
             stage["train"]["bf16"] = arguments.bf16
         job = whole(f"{name}_{cell.seed}", cell.seed, model, stages, arguments)
+        share_stages([found[own] for own in RECIPES if own in found], arguments.out / job["name"])
         found[name] = run_whole(job, arguments)
     return found
+
+
+def share_stages(results: Iterable[Path], folder: Path) -> None:
+    """What a new recipe has in common with those before it is not done again."""
+    if not folder.exists():
+        for result in results:
+            copytree(result / PARTS, folder / PARTS, dirs_exist_ok=True)
 
 
 def prepared(model: Path, work: Path, seed: int, arguments: argparse.Namespace) -> Path:
