@@ -1,10 +1,8 @@
 """A report's models against the first, a sentence each."""
 
-from collections.abc import Iterator
-
 from nlpcompress.bench.cells import density_parts, shape_names, times
 from nlpcompress.bench.rows import Report, Row
-from nlpcompress.bench.verdict import best_of, rows_after
+from nlpcompress.bench.verdict import best_by_runtime
 
 MANY = 5
 """Models beyond which the best one of each runtime is enough; the table has them all."""
@@ -13,16 +11,8 @@ MANY = 5
 def headlines(report: Report) -> list[str]:
     """How models compare with the first: all others, or of many the best of each runtime."""
     first, *others = report.rows
-    told = others if len(others) <= MANY else list(_best_by_runtime(report))
+    told = others if len(others) <= MANY else list(best_by_runtime(report).values())
     return [f"{row.name}: {', '.join(parts)}" for row in told if (parts := _comparison(first, row))]
-
-
-def _best_by_runtime(report: Report) -> Iterator[Row]:
-    rows = rows_after(report)
-    for runtime in dict.fromkeys(row.runtime for row in rows):
-        best = best_of([row for row in rows if row.runtime == runtime], report)
-        if best is not None:
-            yield best
 
 
 def _comparison(first: Row, row: Row) -> list[str]:

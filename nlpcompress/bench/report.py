@@ -7,12 +7,14 @@ from typing import Any
 
 from nlpcompress.bench.page import html, markdown
 from nlpcompress.bench.rows import Report
-from nlpcompress.bench.verdict import verdict
+from nlpcompress.bench.verdict import best_by_runtime, verdict
 from nlpcompress.core.whole import write_whole
 from nlpcompress.errors import ConfigError, FormatError
 
 FILE = "report.json"
 FORMAT_VERSION = 1
+DERIVED = ("verdict", "best")
+"""What report.json says of its own rows."""
 
 
 def write_report(
@@ -22,7 +24,8 @@ def write_report(
 
     The page ends with the `recipe`, where there is one.
     """
-    first = {"format_version": FORMAT_VERSION, "verdict": verdict(report)}
+    best = {runtime: row.name for runtime, row in best_by_runtime(report).items() if runtime}
+    first = {"format_version": FORMAT_VERSION, "verdict": verdict(report), "best": best}
     values = {**first, **report.to_json()}
     write_whole(Path(out) / "report.md", markdown(report))
     write_whole(Path(out) / "report.html", html(report, recipe))
@@ -35,7 +38,9 @@ def read_report(out: str | Path) -> Report:
     path = Path(out) / FILE
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        version, _ = values.pop("format_version", None), values.pop("verdict", None)
+        version = values.pop("format_version", None)
+        for told in DERIVED:
+            values.pop(told, None)
     except FileNotFoundError:
         raise FormatError(f"there is no {path}; `nlpcompress run` writes one") from None
     except (ValueError, AttributeError) as error:

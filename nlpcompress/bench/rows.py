@@ -32,6 +32,7 @@ class Row(Config):
     )
     density: dict[str, Share] = Field({}, description="encoder, model → share that is not zero")
     bits: dict[str, Bits] = Field({}, description="part → bits a number of quantized weights")
+    onnx_file: str | None = Field(None, description="name of the ONNX file that was measured")
     onnx_size_bytes: int | None = Field(None, ge=0, description="bytes of the ONNX file")
     pass_shape: str | None = Field(
         None, description="input shape of the pass that `macs` to `energy_mj_estimate` are of"

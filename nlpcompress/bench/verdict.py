@@ -18,7 +18,7 @@ def verdict(report: Report) -> str | None:
     if shape is None or best is None:
         return None
     before, after = (row.latency_ms[shape].median for row in (first, best))
-    text = f"{best.name} is {times(before, after, 'faster', 'slower')} at {shape}"
+    text = f"{_named(best)} is {times(before, after, 'faster', 'slower')} at {shape}"
     sizes = _sizes(first, best)
     text += f" and {times(*sizes, 'smaller', 'larger')}" if sizes else ""
     return f"{text} than {first.name}{_quality(report.bound, first, best)}."
@@ -37,6 +37,16 @@ def best_of(rows: Sequence[Row], report: Report) -> Row | None:
     return min(within or rows, key=lambda row: row.latency_ms[shape].median)
 
 
+def best_by_runtime(report: Report) -> dict[str | None, Row]:
+    """Of the report's `rows_after` the one that `best_of` takes of each runtime."""
+    rows = rows_after(report)
+    found = {
+        runtime: best_of([row for row in rows if row.runtime == runtime], report)
+        for runtime in dict.fromkeys(row.runtime for row in rows)
+    }
+    return {runtime: row for runtime, row in found.items() if row is not None}
+
+
 def rows_after(report: Report) -> list[Row]:
     """All but the first and its own variants (`teacher-int8`)."""
     first, *others = report.rows
@@ -48,6 +58,10 @@ def timed_shape(rows: Sequence[Row]) -> str | None:
     """The last shape that all rows were timed at; None where there is none."""
     shapes = [s for s in rows[0].latency_ms if all(s in row.latency_ms for row in rows)]
     return shapes[-1] if shapes else None
+
+
+def _named(row: Row) -> str:
+    return f"{row.name} (onnx/{row.onnx_file})" if row.onnx_file else row.name
 
 
 def _holds(bound: Bound | None, first: Row, row: Row) -> bool:

@@ -67,6 +67,7 @@ def model_card(
     rows = [dict(row) for row in report.get("rows") or ()]
     task = model.get("task") or "feature-extraction"
     onnx = _onnx_files(folder)
+    best = _best_files(report, onnx)
     body = _template().render(
         title=(repo_id or recipe.get("name") or "Compressed model").split("/")[-1],
         where=repo_id or FOLDER,
@@ -89,6 +90,8 @@ def model_card(
         packed=bool(_quantization(folder).get("packing")),
         bits=_bits(folder),
         onnx=onnx,
+        best=best,
+        opened=best.get("onnxruntime", onnx[-1]) if onnx else None,
     )
     metadata = _metadata(report, recipe, onnx=bool(onnx), repo_id=repo_id)
     return f"---\n{metadata.to_yaml()}\n---\n\n{body.strip()}\n"
@@ -228,6 +231,13 @@ def _bits(folder: Path | None) -> list[int]:
     """Bits of the codes that any weight lies in, lowest first."""
     quantized = _quantization(folder).get("structure", {}).get("quantized", {})
     return sorted({scheme["bits"] for scheme in quantized.values()})
+
+
+def _best_files(report: Values, files: Sequence[str]) -> dict[str, str]:
+    """Runtime → the file of its best row, where that still lies there."""
+    by_row = {row.get("name"): f"onnx/{row.get('onnx_file')}" for row in report.get("rows") or ()}
+    best = {runtime: by_row.get(row) for runtime, row in (report.get("best") or {}).items()}
+    return {runtime: file for runtime, file in best.items() if file in files}
 
 
 def _onnx_files(folder: Path | None) -> list[str]:

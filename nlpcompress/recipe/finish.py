@@ -101,6 +101,7 @@ def _report(job: Job) -> Report:
                 runtime=row.runtime,
                 metrics=metrics[row.name],
                 latency_ms=times[row.name],
+                onnx_file=row.onnx and row.onnx.name,
                 onnx_size_bytes=_size(row.onnx),
                 **costs[row.folder]
                 | _traffic(row, costs[row.folder])

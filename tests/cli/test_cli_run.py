@@ -57,6 +57,7 @@ def test_the_report_names_each_artefact_and_its_numbers(finished):
     onnx = finished / "onnx"
     assert rows["compressed"]["onnx_size_bytes"] == (onnx / "model.onnx").stat().st_size
     assert rows["compressed-int8"]["onnx_size_bytes"] == (onnx / "model_int8.onnx").stat().st_size
+    assert rows["compressed-int8"]["onnx_file"] == "model_int8.onnx"
     assert report["samples"] == 64
     assert len(report["recipe_hash"]) == 16
     exports = ["export, teacher", "export, result"]

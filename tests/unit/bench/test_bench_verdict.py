@@ -1,8 +1,10 @@
 """The first line of a report names the model that one would take."""
 
+import json
+
 import pytest
 
-from nlpcompress.bench import Bound, Report, Row, Timing, write_report
+from nlpcompress.bench import Bound, Report, Row, Timing, read_report, write_report
 from nlpcompress.bench.verdict import verdict
 
 
@@ -76,6 +78,21 @@ def test_what_got_worse_is_said_so():
 )
 def test_the_fastest_within_the_bound_is_named(allowed, text):
     assert said(max_drop=allowed) == text
+
+
+def test_the_file_to_take_is_named_with_it(tmp_path):
+    """In report.json the best of each runtime is, too; it is read back without."""
+    rows = (
+        row("teacher", 0.90, 10.0, 80, runtime="onnxruntime"),
+        row("small", 0.90, 5.0, 40, runtime="onnxruntime", onnx_file="model.onnx"),
+        row("small-int8", 0.90, 3.0, 10, runtime="onnxruntime", onnx_file="model_int8.onnx"),
+        row("small-openvino", 0.90, 4.0, 40, runtime="openvino", onnx_file="model.onnx"),
+    )
+    report = Report(rows=rows)
+    assert verdict(report).startswith("small-int8 (onnx/model_int8.onnx) is 3.33 times faster")
+    values = json.loads(write_report(report, tmp_path).read_text())
+    assert values["best"] == {"onnxruntime": "small-int8", "openvino": "small-openvino"}
+    assert read_report(tmp_path) == report
 
 
 def test_of_an_error_less_is_better():

@@ -258,3 +258,21 @@ def test_onnx_is_told_of_where_there_is_one(tmp_path):
     text = model_card(REPORT, RECIPE, folder=tmp_path)
     assert f'cached_file("{FOLDER}", "onnx/model.onnx")' in text
     assert "onnx" in ModelCard(text).data.tags
+
+
+def test_the_example_opens_the_best_file_that_was_measured_in_onnx_runtime(tmp_path):
+    """As long as it lies there; the last one by name where none was measured."""
+    (tmp_path / "onnx").mkdir()
+    for name in ("model.onnx", "model_int8.onnx", "model_static_int8.onnx"):
+        (tmp_path / "onnx" / name).write_bytes(b"")
+    rows = [{**RESULT, "name": "fast", "onnx_file": "model_int8.onnx"}]
+    report = {**REPORT, "rows": [TEACHER, *rows], "best": {"onnxruntime": "fast", "torch": "slow"}}
+    opened = 'cached_file("{}", "onnx/{}")'
+    text = model_card(report, RECIPE, folder=tmp_path)
+    assert opened.format(FOLDER, "model_int8.onnx") in text
+    assert "Best of those measured: `onnx/model_int8.onnx` in onnxruntime.\n" in text
+    (tmp_path / "onnx" / "model_int8.onnx").unlink()
+    for told in (report, REPORT):
+        text = model_card(told, RECIPE, folder=tmp_path)
+        assert opened.format(FOLDER, "model_static_int8.onnx") in text
+        assert "Best of those" not in text
