@@ -17,7 +17,7 @@ class Value:
     dims: tuple[Dim, ...]
 
 
-Result = Value | list["Value | None"] | None
+Result = Value | Sequence["Value | None"] | None
 Rule = Callable[["Call"], Any]  # a Result, or NotImplemented: "no rule for this variant"
 
 
@@ -72,7 +72,7 @@ class Call:
     def dims(self, name: str) -> tuple[Dim, ...]:
         return self.value(name).dims
 
-    def value_of(self, node: fx.Node) -> Value:
+    def value_of(self, node: Any) -> Value:
         value = self._values[node]
         assert isinstance(value, Value), f"{node} is not one tensor"
         return value

@@ -35,11 +35,11 @@ def _exported(model: nn.Module, example_inputs: Mapping[str, Tensor]) -> Exporte
         model, inputs = on_fake_cpu(model, example_inputs)
     else:
         inputs = {name: tensor.to(device) for name, tensor in example_inputs.items()}
-    if "use_cache" in inspect.signature(model.forward).parameters:
-        inputs["use_cache"] = False
+    cached = "use_cache" in inspect.signature(model.forward).parameters
+    arguments = {**inputs, **({"use_cache": False} if cached else {})}
     with eval_mode(model), torch.no_grad():
         try:
-            return torch.export.export(model, (), inputs, strict=False)
+            return torch.export.export(model, (), arguments, strict=False)
         except Exception as error:
             raise AxisError(_unreadable(model, example_inputs, error)) from error
 
@@ -55,7 +55,8 @@ def canonical_names(model: nn.Module) -> dict[str, str]:
 
 def overlapping(model: nn.Module) -> set[str]:
     """First names of distinct tensors that lie in the same memory: cutting one is not possible."""
-    names, owners = canonical_names(model), {}
+    names = canonical_names(model)
+    owners: dict[int, set[str]] = {}
     for name, tensor in _tensors(model):
         if tensor.numel():
             owners.setdefault(tensor.untyped_storage()._cdata, set()).add(names[name])

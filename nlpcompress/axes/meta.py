@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +20,9 @@ def on_fake_cpu(
     model = copy.deepcopy(model)
     with FakeTensorMode():
         made: dict[int, Tensor] = {}
-        tables = [t for m in model.modules() for t in (m._parameters, m._buffers)]
+        tables: list[dict[str, Any]] = []
+        for module in model.modules():
+            tables += [module._parameters, module._buffers]
         for tensor in (tensor for table in tables for tensor in table.values()):
             if tensor is not None and id(tensor) not in made:
                 made[id(tensor)] = _fake(tensor)

@@ -3,7 +3,6 @@
 import operator
 from typing import Any
 
-import torch
 from torch import fx, nn
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
@@ -66,9 +65,9 @@ class Trace:
             self.tensors[name] = tuple(new_dim(n, frozen=frozen, zero=True) for n in sizes(val))
         return Value(self.tensors[name])
 
-    def _walk(self, graph: fx.GraphModule, values: Values) -> list[Result]:
+    def _walk(self, graph: fx.GraphModule, values: Values) -> list[Any]:
         """Fill `values`, which holds the placeholders; return the outputs."""
-        outputs: list[Result] = []
+        outputs: list[Any] = []
         for node in graph.graph.nodes:
             if node.op == "call_function":
                 self._order += 1
@@ -97,7 +96,7 @@ class Trace:
     def _enter(self, graph: fx.GraphModule, node: fx.Node, values: Values) -> Result:
         """A block under another autocast or gradient mode: walk through its own graph."""
         position = SUBGRAPHS[op_name(node)]
-        inner = getattr(graph, node.args[position].target)
+        inner = getattr(graph, str(node.args[position].target))
         arguments = node.args[position + 1 :]
         given = [values.get(a) if isinstance(a, fx.Node) else None for a in arguments]
         placeholders = [n for n in inner.graph.nodes if n.op == "placeholder"]
@@ -109,7 +108,7 @@ class Trace:
         return call.freeze_all(f"goes through an operation without a rule: {name}")
 
 
-def _table(val: torch.Tensor) -> str | None:
+def _table(val: Any) -> str | None:
     return None if val.dtype.is_floating_point else TABLE
 
 
@@ -123,7 +122,7 @@ def _check_in_place(node: fx.Node, before: Value, after: Result) -> None:
     freeze(lost, IN_PLACE)
 
 
-def _sole_name(node: fx.Node) -> bool:
+def _sole_name(node: Any) -> bool:
     """Whether a node's tensor is new memory that nothing but the next operation reads."""
     if node.op != "call_function" or len(node.users) > 1:
         return False

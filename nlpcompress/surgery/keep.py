@@ -52,7 +52,8 @@ def kept_masks(model: nn.Module, axes: Axes, edits: Sequence[Keep]) -> Masks:
 
     A dimension of 8 = 1 × 4 heads × 2, heads 0 and 3 kept → `[1, 1, 0, 0, 0, 0, 1, 1]`.
     """
-    tensors, masks = named_tensors(model), {}
+    tensors = named_tensors(model)
+    masks: Masks = {}
     for edit in edits:
         axis = axes[edit.axis]
         keep = torch.zeros(axis.size, dtype=torch.bool)
@@ -70,7 +71,8 @@ def zeroed(model: nn.Module, masks: Masks) -> Forward:
     """A forward pass with the dropped positions set to zero: what the cut model must compute."""
 
     def forward(inputs: Mapping[str, Tensor]) -> Any:
-        tensors, masked = named_tensors(model), {}
+        tensors = named_tensors(model)
+        masked: dict[str, Tensor] = {}
         for (name, dim), mask in masks.items():
             tensor = masked.get(name, tensors[name])
             shape = [-1 if d == dim else 1 for d in range(tensor.ndim)]

@@ -52,7 +52,7 @@ def truncated(model: nn.Module, made: Sequence[Factored]) -> Forward:
     """A forward pass in which the weights are dense and of their new ranks."""
 
     def forward(inputs: Mapping[str, Tensor]) -> Any:
-        values = {}
+        values: dict[str, Tensor] = {}
         for holders, first, second in made:
             turned = isinstance(next(iter(holders.values())), Conv1D)
             dense = (second @ first).T if turned else second @ first
@@ -105,8 +105,8 @@ def _weight_name(model: nn.Module, edit: Factoring) -> str:
 
 def _token_table(model: nn.Module) -> str:
     table = table_of(model)
-    paths = [path for path, module in model.named_modules() if module is table and table]
-    if not paths or matrix_of(table) is None:
+    paths = [path for path, module in model.named_modules() if module is table]
+    if table is None or not paths or matrix_of(table) is None:
         raise PlanError(
             f"factor_embedding: {type(model).__name__} has no dense table of tokens "
             f"({type(table).__name__})"

@@ -58,7 +58,7 @@ def with_rounded_values(model: nn.Module, made: Sequence[Rounding]) -> Forward:
     """A forward pass in which the weights are dense and lie on their grids."""
 
     def forward(inputs: Mapping[str, Tensor]) -> Any:
-        values = {}
+        values: dict[str, Tensor] = {}
         for rounding in made:
             holder = next(iter(rounding.holders.values()))
             dense = rounded(rounding.matrix, rounding.scheme, rounding.grid)

@@ -38,10 +38,10 @@ def verified(
         raise VerificationError(
             f"the model does not run after cutting {what}: {error}; it is left uncut"
         ) from error
-    error, tolerance = relative_error(before, after), _tolerance(model, before)
-    if not error <= tolerance:
+    difference, tolerance = relative_error(before, after), _tolerance(model, before)
+    if not difference <= tolerance:
         raise VerificationError(
-            f"after cutting {what} the model differs from its masked original by {error:.1e} "
+            f"after cutting {what} the model differs from its masked original by {difference:.1e} "
             f"relative, allowed are {tolerance:.0e}; it is left uncut"
         )
 

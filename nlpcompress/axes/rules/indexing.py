@@ -1,5 +1,7 @@
 """Operations that pick, cut up or put together positions of a dimension."""
 
+from typing import Any
+
 from nlpcompress.axes.atoms import Dim, freeze, leaves, new_dim, regroup, unify
 from nlpcompress.axes.call import Call, Result, Value, is_tensor
 from nlpcompress.axes.notes import Role
@@ -144,7 +146,7 @@ def index(call: Call) -> Result:
     return Value((*rest[:start], *picked, *rest[start:]))
 
 
-def _mask(node: object) -> bool:
+def _mask(node: Any) -> bool:
     return is_tensor(node) and str(node.meta["val"].dtype) in ("torch.bool", "torch.uint8")
 
 

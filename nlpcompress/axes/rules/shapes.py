@@ -1,6 +1,6 @@
 """Operations that only rearrange dimensions."""
 
-from nlpcompress.axes.atoms import leaves, new_dim, regroup
+from nlpcompress.axes.atoms import Dim, leaves, new_dim, regroup
 from nlpcompress.axes.call import Call, Result, Value
 
 
@@ -53,9 +53,7 @@ def repeat_interleave(call: Call) -> Result:
     return Value(tuple(x))
 
 
-def _broadcast(
-    x: tuple[tuple, ...], old: tuple[int, ...], new: tuple[int, ...]
-) -> tuple[tuple, ...]:
+def _broadcast(x: tuple[Dim, ...], old: tuple[int, ...], new: tuple[int, ...]) -> tuple[Dim, ...]:
     offset = len(new) - len(old)
     kept = [i >= offset and old[i - offset] == n for i, n in enumerate(new)]
     return tuple(x[i - offset] if kept[i] else new_dim(n) for i, n in enumerate(new))
