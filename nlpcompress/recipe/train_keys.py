@@ -115,7 +115,8 @@ def _type_problem(hint: Any, value: object) -> str | None:
     if choices and isinstance(value, str):
         return None if value in choices else f"unknown value '{value}'{nearest(value, choices)}"
     try:
-        pydantic.TypeAdapter(hint, config={"strict": True}).validate_python(value)
+        adapter = pydantic.TypeAdapter(hint, config={"strict": True, "allow_inf_nan": False})
+        adapter.validate_python(value)
     except pydantic.ValidationError as error:
         return _explain(error, hint, value)
     return None

@@ -66,6 +66,8 @@ def test_a_usual_block_is_fine():
         ),
         ({"learning_rate": -1.0}, "stages.0.train.learning_rate: must be above 0 (value: -1.0)"),
         ({"num_train_epochs": 0}, "must be above 0 (value: 0)"),
+        ({"learning_rate": float("inf")}, "input should be a finite number (value: inf)"),
+        ({"weight_decay": float("nan")}, "input should be a finite number (value: nan)"),
         ({"warmup_steps": 0.1}, "warmup_steps: must be a whole number of steps (value: 0.1)"),
         (
             {"output_dir": "x"},
