@@ -83,6 +83,14 @@ def torn(path: Path, runtime: str, error: Exception) -> FormatError:
     )
 
 
+def misshapen(path: Path, got: str) -> DataError:
+    """The error for inputs of a shape that a file does not take; `got` is what its runtime says."""
+    return DataError(
+        f"{path.name} takes inputs of another shape ({got}); export it with an example batch of "
+        "yours"
+    )
+
+
 def _array(value: Tensor | Array, dtype: type | None) -> Array:
     array = value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
     return array if dtype is None else np.ascontiguousarray(array, dtype=dtype)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from nlpcompress.export.graph_model import Array, GraphModel, existing, torn
+from nlpcompress.export.graph_model import Array, GraphModel, existing, misshapen, torn
 from nlpcompress.export.optional import needed
 
 TYPES = {"i64": np.int64, "i32": np.int32, "f32": np.float32}
@@ -32,7 +32,14 @@ class OpenVinoModel(GraphModel):
 
     def run(self, batch: Mapping[str, Tensor | Array]) -> dict[str, Array]:
         """All outputs by name. Raises `DataError` when the batch does not suit the graph."""
-        values = self._compiled(self.feed(batch))
+        feed = self.feed(batch)
+        try:
+            values = self._compiled(feed)
+        except RuntimeError as error:
+            got = str(error).strip().splitlines()[-1]
+            if "incompatible" not in got:
+                raise
+            raise misshapen(self.path, got) from error
         return {port.any_name: values[port] for port in self._compiled.outputs}
 
 

@@ -9,8 +9,7 @@ import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 from torch import Tensor
 
-from nlpcompress.errors import DataError
-from nlpcompress.export.graph_model import Array, GraphModel, existing, torn
+from nlpcompress.export.graph_model import Array, GraphModel, existing, misshapen, torn
 
 UNREADABLE = (
     ort_errors.Fail,
@@ -53,10 +52,7 @@ def told_of_shapes(path: Path) -> Iterator[None]:
         got = "; ".join(line for line in lines if "Expected:" in line)
         if not got:
             raise
-        raise DataError(
-            f"{path.name} takes inputs of another shape ({got}); export it with an example batch "
-            "of yours"
-        ) from error
+        raise misshapen(path, got) from error
 
 
 def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:

@@ -57,6 +57,12 @@ def test_it_takes_what_onnx_runtime_takes(bert_file):
         other(batch)
 
 
+def test_texts_of_another_rank_are_told_of(bert_file):
+    batch = {name: ids[0] for name, ids in text_batch().items()}
+    with pytest.raises(DataError, match=r"model.onnx takes inputs of another shape \(.*shape="):
+        OpenVinoModel(bert_file)(batch)
+
+
 def test_threads_are_what_was_asked_for_and_floats_stay_floats(bert_file):
     for threads in (1, 2):
         compiled = OpenVinoModel(bert_file, threads=threads)._compiled
