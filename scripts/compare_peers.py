@@ -6,10 +6,10 @@
 A cell is a seed: a fine-tuned encoder, what tools make of it in 8 bits, a cut to half its layers
 that is fine-tuned plainly, and what our recipes make of it. Every artefact runs in a process of its
 own with one thread, which loads it with its runtime alone; peers' environments are made on first
-use from `scripts/peers/*.txt`, with the pins of `scripts/constraints`. Processes take turns, one
-pass each, so that a busy moment hits all alike. Quality is of the whole test set; sizes are of the
-files that a process reads; cold start is from the process's start to its first answer; memory is
-the most that the process has taken.
+use from `scripts/peers/*.txt`, with the pins of `scripts/constraints`. Processes take turns, so
+that a busy moment hits all alike, with two passes each, of which the second counts. Quality is of
+the whole test set; sizes are of the files that a process reads; cold start is from the process's
+start to its first answer; memory is the most that the process has taken.
 
 Ours are made in this process, which needs `nlpcompress[openvino]`.
 """

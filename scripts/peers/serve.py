@@ -1,8 +1,8 @@
 """One artefact in a process of its own, which answers a line of JSON for each that it reads.
 
-    {"time": "8x64"}          one forward pass over that batch   → {"ms": 12.3}
-    {"answer": "logits.npy"}  all test batches, to that file     → {"rows": 2009}
-    {"memory": true}          the most this process has taken    → {"bytes": 123456789}
+    {"time": "8x64"}          a pass over that batch after another  → {"ms": 12.3}
+    {"answer": "logits.npy"}  all test batches, to that file        → {"rows": 2009}
+    {"memory": true}          the most this process has taken       → {"bytes": 123456789}
 
 The first line it writes, `{"cold_seconds": 0.8}`, is the time from the process's start to its
 first answer. Batches lie in `batches.npz` of the working folder: those to time by shape, others as
@@ -33,9 +33,7 @@ def serve(predict: Predict, work: Path) -> None:
     for line in sys.stdin:
         request = json.loads(line)
         if "time" in request:
-            begin = time.perf_counter()
-            predict(batches[request["time"]])
-            say(ms=(time.perf_counter() - begin) * 1e3)
+            say(ms=milliseconds(predict, batches[request["time"]]))
         elif "answer" in request:
             test = [predict(arrays) for name, arrays in batches.items() if name.startswith("test.")]
             logits = np.concatenate(test)
@@ -43,6 +41,14 @@ def serve(predict: Predict, work: Path) -> None:
             say(rows=len(logits))
         else:
             say(bytes=most_memory())
+
+
+def milliseconds(predict: Predict, arrays: Arrays) -> float:
+    """Of a pass that finds the caches as the one before it left them, not as other processes did."""
+    predict(arrays)
+    begin = time.perf_counter()
+    predict(arrays)
+    return (time.perf_counter() - begin) * 1e3
 
 
 def read_batches(work: Path) -> dict[str, Arrays]:
