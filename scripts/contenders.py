@@ -104,7 +104,7 @@ def one_thread() -> dict[str, str]:
 def in_turn(
     running: Mapping[str, Process], shapes: tuple[str, ...], *, rounds: int, warmup: int = 3
 ) -> dict[str, dict[str, list[float]]]:
-    """Name → shape → milliseconds of each round; all take turns, one pass each."""
+    """Name → shape → milliseconds of each round; all take turns."""
     times: dict[str, dict[str, list[float]]] = {name: {s: [] for s in shapes} for name in running}
     for shape in shapes:
         for number in range(warmup + rounds):

@@ -44,7 +44,7 @@ def serve(predict: Predict, work: Path) -> None:
 
 
 def milliseconds(predict: Predict, arrays: Arrays) -> float:
-    """Of a pass that finds the caches as the one before it left them, not as other processes did."""
+    """Of a pass that finds in the caches what the one before it left there, not other processes."""
     predict(arrays)
     begin = time.perf_counter()
     predict(arrays)
