@@ -170,8 +170,11 @@ def models(cell: Cell, arguments: argparse.Namespace) -> dict[str, Path]:
 def share_stages(results: Iterable[Path], folder: Path) -> None:
     """What a new recipe has in common with those before it is not done again."""
     if not folder.exists():
+        beside = folder.with_name(f"{folder.name}.part")
+        beside.mkdir(exist_ok=True)
         for result in results:
-            copytree(result / PARTS, folder / PARTS, dirs_exist_ok=True)
+            copytree(result / PARTS, beside / PARTS, dirs_exist_ok=True)
+        beside.rename(folder)
 
 
 def prepared(model: Path, work: Path, seed: int, arguments: argparse.Namespace) -> Path:

@@ -12,13 +12,13 @@ from nlpcompress.axes.notes import Consumer
 def taps_of(model: nn.Module, consumers: Iterable[Consumer]) -> dict[Atom, tuple[Tap, ...]]:
     """One tap for each module that sums over an atom; none at all if any sum has no such module."""
     simple = {name for name, module in model.named_modules() if not list(module.children())}
-    found: dict[Atom, list[Tap | None]] = {}
+    found: dict[Atom, dict[Tap | None, None]] = {}
     for consumer in consumers:
         for factor in leaves(consumer.summed):
             tap = _tap(consumer, factor.atom) if consumer.module in simple else None
-            found.setdefault(factor.atom, []).append(tap)
+            found.setdefault(factor.atom, {})[tap] = None
     return {
-        atom: tuple(dict.fromkeys(tap for tap in taps if tap is not None))
+        atom: tuple(tap for tap in taps if tap is not None)
         for atom, taps in found.items()
         if None not in taps
     }
