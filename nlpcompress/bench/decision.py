@@ -51,7 +51,8 @@ def costs(report: Report, row: Row, *, shape: str | None) -> dict[str, float]:
     """What a budget can bound, of one row, as far as it was measured."""
     first = report.rows[0]
     drop = report.bound.drop(first.metrics, row.metrics) if report.bound else None
-    timing = row.latency_ms.get(shape) if shape else None
+    before, own = (timed.latency_ms.get(shape) if shape else None for timed in (first, row))
+    has_before = report.bound is not None
     values = {
         "parameters": row.parameters,
         "size_bytes": row.onnx_size_bytes or row.size_bytes,
@@ -59,7 +60,8 @@ def costs(report: Report, row: Row, *, shape: str | None) -> dict[str, float]:
         "peak_activations": row.peak_activations,
         "bytes_moved": row.bytes_moved,
         "energy_mj_estimate": row.energy_mj_estimate,
-        "latency_ms": timing.median if timing else None,
+        "latency_ms": own.median if own else None,
+        "latency_ratio": own.median / before.median if has_before and own and before else None,
         "metric_drop": drop,
     }
     return {name: value for name, value in values.items() if value is not None}

@@ -42,6 +42,12 @@ class Budget(Config):
     latency_ms: float | None = Field(
         None, gt=0, description="median milliseconds of one forward pass"
     )
+    latency_ratio: float | None = Field(
+        None,
+        gt=0,
+        description="`latency_ms` as a share of that of the model before, timed in turns: what a "
+        "busy machine changes least",
+    )
     metric_drop: float | None = Field(
         None, ge=0, description="how much worse than before the first metric is, absolute"
     )
@@ -63,6 +69,14 @@ class Budget(Config):
                 f"have: {', '.join(sorted(costs))}"
             )
         return {name: bound - costs[name] for name, bound in self.bounds.items()}
+
+    def misses(self, costs: Mapping[str, float]) -> dict[str, float]:
+        """By what share of itself each bound is broken; 0 where it holds.
+
+        A bound of 0 counts as 1. Raises `ConfigError` as `margins` does.
+        """
+        bounds, margins = self.bounds, self.margins(costs)
+        return {n: 0.0 if keeps(m) else -m / (bounds[n] or 1.0) for n, m in margins.items()}
 
     def allows(self, costs: Mapping[str, float]) -> bool:
         """Whether every bound holds."""

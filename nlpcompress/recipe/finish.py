@@ -35,7 +35,7 @@ from nlpcompress.recipe.job import Job
 from nlpcompress.recipe.measuring import THREADS, latencies, quality
 from nlpcompress.recipe.publish import ENTRY, publish_files, publish_model
 from nlpcompress.recipe.result import has_teacher, result_rows
-from nlpcompress.recipe.schema import CODES
+from nlpcompress.recipe.schema import CODES, TIMED
 from nlpcompress.recipe.smaller import FILES
 from nlpcompress.recipe.text import to_yaml
 from nlpcompress.recipe.workspace import RESOLVED, Part, digest
@@ -89,7 +89,7 @@ def _export(job: Job) -> None:
 
 def _report(job: Job) -> Report:
     rows, seconds = result_rows(job), Stopwatch()
-    metrics = {row.name: quality(job, row) for row in rows}
+    metrics = {row.name: quality(job, row) for row in rows if _is_judged(job, row)}
     seconds.note("evaluate")
     times = latencies(job, rows)
     seconds.note("bench")
@@ -99,7 +99,7 @@ def _report(job: Job) -> Report:
             Row(
                 name=row.name,
                 runtime=row.runtime,
-                metrics=metrics[row.name],
+                metrics=metrics.get(row.name, {}),
                 latency_ms=times[row.name],
                 onnx_file=row.onnx and row.onnx.name,
                 onnx_size_bytes=_size(row.onnx),
@@ -115,6 +115,11 @@ def _report(job: Job) -> Report:
         samples=len(job.data(job.last).test),
         stages=(*_stages(job), *_exports(job), *seconds.notes),
     )
+
+
+def _is_judged(job: Job, row: Artefact) -> bool:
+    """Whether its quality is measured: that of the model before may be left out."""
+    return row.after == job.last or job.recipe.evaluate.before != TIMED
 
 
 def _bound(job: Job) -> Bound | None:

@@ -52,6 +52,16 @@ class SearchRecord(Config):
         return min(holding, key=lambda trial: sign * trial.costs[self.objective], default=None)
 
     @property
+    def nearest(self) -> TrialRecord | None:
+        """Of the judged trials the one whose bounds are broken by the least shares of themselves,
+        summed; None where none was judged.
+        """
+        judged = [trial for trial in self.trials if trial.costs]
+        return min(
+            judged, key=lambda trial: sum(self.budget.misses(trial.costs).values()), default=None
+        )
+
+    @property
     def seconds(self) -> float:
         """Of all trials together."""
         return sum(trial.seconds or 0.0 for trial in self.trials)

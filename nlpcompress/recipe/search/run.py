@@ -10,7 +10,6 @@ from pathlib import Path
 
 from nlpcompress import __version__
 from nlpcompress.bench import Report, read_report
-from nlpcompress.core.budget import keeps
 from nlpcompress.errors import ConfigError
 from nlpcompress.evaluation.metrics import greater_is_better
 from nlpcompress.recipe.fingerprint import file_hashes
@@ -167,9 +166,7 @@ def _judge(job: SearchJob, number: int, point: Point, goes_on: GoesOn) -> Judged
         goal = found[config.objective]
         if fidelity and rung < len(rungs) - 1 and not goes_on(goal, fidelity.factor**rung):
             return None
-    bounds, margins = config.budget.bounds, config.budget.margins(found)
-    misses = {n: 0.0 if keeps(m) else -m / (bounds[n] or 1.0) for n, m in margins.items()}
-    return Judged(goal, misses, found)
+    return Judged(goal, config.budget.misses(found), found)
 
 
 def _costs(
@@ -188,16 +185,18 @@ def _costs(
 
 def missed(record: SearchRecord) -> str:
     """What to say where no trial holds the budget."""
-    judged_ones = [trial for trial in record.trials if trial.costs]
-    if not judged_ones:
+    nearest, bounds = record.nearest, record.budget.bounds
+    if nearest is None:
         errors = list(dict.fromkeys(trial.error for trial in record.trials if trial.error))
         return f"search: no trial could be judged: {errors[0] if errors else 'there was none'}"
+    judged_ones = [trial for trial in record.trials if trial.costs]
     least = ", ".join(
         f"{name} {min(trial.costs[name] for trial in judged_ones):.6g} (bound {bound:g})"
-        for name, bound in record.budget.bounds.items()
+        for name, bound in bounds.items()
     )
+    at_once = ", ".join(f"{name} {nearest.costs[name]:.6g}" for name in bounds)
     return (
         f"search: none of {len(judged_ones)} judged trials holds the budget; the least of each, "
-        f"not at once: {least}. Loosen it, widen the space or allow more trials; search.md has "
-        "them all"
+        f"not at once: {least}; the nearest, trial {nearest.number}, has {at_once}. Loosen it, "
+        "widen the space or allow more trials; search.md has them all"
     )

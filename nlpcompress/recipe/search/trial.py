@@ -12,10 +12,11 @@ from nlpcompress.errors import ConfigError
 from nlpcompress.evaluation.metrics import greater_is_better
 from nlpcompress.recipe.overrides import set_value
 from nlpcompress.recipe.roles import first_cut
-from nlpcompress.recipe.schema import Recipe
+from nlpcompress.recipe.schema import TIMED, Recipe
 from nlpcompress.search.space import Scalar, paths_of
 
 STAGE = re.compile(r"stages\.(\d+)(?:\.|$)")
+RATIO = "latency_ratio"
 AFTERWARDS = ("evaluate", "export", "bench")
 """Blocks that change no model."""
 
@@ -52,16 +53,25 @@ def trial_values(
 ) -> dict[str, Any]:
     """The recipe with these settings, from the model in `start`, which has the `shared` stages.
 
-    Trials are judged on part of the training rows. Raises `ConfigError` for a path that leads
-    nowhere.
+    Trials are judged on part of the training rows. What is stored of a teacher's answers lies
+    beside `start`, for all trials. Raises `ConfigError` for a path that leads nowhere.
     """
     values = set_all(_plain(recipe), settings)
     values["data"]["validation"] = True
     values["stages"] = [s for s in values["stages"][shared:] if s["method"] is not None]
     if start is not None:
         values["model"] = {"id": str(start), "task": recipe.model.task}
-        values["evaluate"]["before"] = False
+        values["evaluate"]["before"] = TIMED if _compares_times(recipe) else False
+        for stage in values["stages"]:
+            if stage["cache_teacher"] is True:
+                stage["cache_teacher"] = str(start.with_name("answers"))
     return values
+
+
+def _compares_times(recipe: Recipe) -> bool:
+    """Whether something counts that takes the model before, timed beside the trial's."""
+    assert recipe.search is not None, "a recipe without a search"
+    return RATIO in (recipe.search.objective, *recipe.search.budget.bounds)
 
 
 def final_values(recipe: Recipe, settings: Mapping[str, Scalar]) -> dict[str, Any]:

@@ -40,6 +40,8 @@ def holding(shape=None, **bounds):
         ({"metric_drop": 0.01, "latency_ms": 39.0}, []),
         ({"metric_drop": 0.01, "latency_ms": 40.0}, ["small"]),
         ({"latency_ms": 5.0, "shape": "1x64"}, ["small", "small-int8"]),
+        ({"latency_ratio": 0.5}, ["small", "small-int8"]),
+        ({"latency_ratio": 0.49}, ["small-int8"]),
     ],
 )
 def test_a_model_holds_when_no_bound_is_broken(bounds, names):
@@ -102,3 +104,5 @@ def test_a_result_without_a_model_before_answers_for_itself(tmp_path):
     whole = Report(rows=(row("compressed", 0.9, 10.0), row("compressed-int8", 0.9, 5.0)))
     write_report(whole, tmp_path)
     assert main(["check", str(tmp_path), "--budget", "latency_ms=80"]) == 0
+    with pytest.raises(ConfigError, match="compressed lacks latency_ratio"):
+        decide(whole, Budget(latency_ratio=0.5))

@@ -12,6 +12,7 @@ from nlpcompress.core.budget import Budget
 from nlpcompress.errors import ConfigError
 from nlpcompress.recipe import run_recipe
 from nlpcompress.recipe.load import load_recipe, parse_recipe
+from nlpcompress.recipe.search.check import check_points
 from nlpcompress.recipe.search.page import write_record
 from nlpcompress.recipe.search.record import SearchRecord, TrialRecord
 from nlpcompress.recipe.search.run import SearchJob, missed, run_search
@@ -54,6 +55,34 @@ def test_a_trial_is_the_rest_of_the_recipe_on_part_of_the_training_rows():
     assert found["model"]["id"] == "start"
     assert (found["data"]["validation"], found["evaluate"]["before"]) == (True, False)
     assert "search" not in found
+
+
+def test_a_trial_times_the_model_before_only_where_the_search_compares_with_it():
+    for search in ({"objective": "latency_ratio"}, {"budget": {"latency_ratio": 0.5}}):
+        found = trial_values(recipe(**search), {}, shared=1, start=Path("start"))
+        assert found["evaluate"]["before"] == "timed"
+
+
+def test_trials_share_what_a_teacher_answered():
+    values = recipe().to_json()
+    values["stages"][3]["cache_teacher"] = True
+    found = trial_values(parse_recipe(values), {}, shared=1, start=Path("search/start-1"))
+    assert found["stages"][2]["cache_teacher"] == "search/answers"
+
+
+def test_a_start_that_has_learnt_the_judging_rows_is_told_of(tmp_path, caplog):
+    values, made_by = recipe().to_json(), recipe().to_json() | {"search": None, "out": None}
+    values["model"] = {"id": str(tmp_path), "task": "text-classification"}
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(made_by))
+    check_points(parse_recipe(values))
+    assert f"search: {tmp_path} was trained on the rows that trials are judged on" in caplog.text
+    caplog.clear()
+    for fair in ({"validation": True}, {"name": "movie-snippets"}):
+        other = made_by | {"data": made_by["data"] | fair}
+        (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(other))
+        check_points(parse_recipe(values))
+    check_points(recipe())
+    assert not caplog.text
 
 
 def test_a_stage_whose_method_is_chosen_begins_with_its_defaults():
@@ -171,7 +200,8 @@ def test_the_best_trial_that_holds_is_run_whole_and_trials_leave_no_weights(tmp_
 def test_a_budget_that_nobody_meets_says_the_least_possible(tmp_path):
     space = {HEADS: {"low": 0.25, "high": 1.0, "step": 0.25}}
     impossible = recipe(space, budget={"parameters": 700}, searcher="grid", trials=4)
-    with pytest.raises(ConfigError, match=r"none of 4 judged trials .* parameters 750 \(bound 700"):
+    least = r"none of 4 judged .* 750 \(bound 700\); the nearest, trial \d, has parameters 750\."
+    with pytest.raises(ConfigError, match=least):
         run_search(impossible, tmp_path, run_by_size)
     assert (tmp_path / "search.md").is_file()
 
@@ -224,6 +254,21 @@ def test_the_best_is_of_those_that_hold():
     assert searched().best.number == 1
     assert searched(objective="macs").best.number == 2
     assert searched(TRIALS[:1]).best is None
+
+
+def test_the_nearest_breaks_its_bounds_least_all_together():
+    budget = Budget(macs=4, metric_drop=0.1)
+    costs = ({"macs": 4, "metric_drop": 0.3}, {"macs": 6, "metric_drop": 0.12})
+    trials = tuple(
+        TrialRecord(number=number, state="complete", point={}, costs=own)
+        for number, own in enumerate(costs)
+    )
+    record = searched(trials).model_copy(update={"budget": budget})
+    assert record.nearest.number == 1, "half and a fifth are less than twice"
+    assert "the nearest, trial 1, has macs 6, metric_drop 0.12." in missed(record)
+
+
+def test_a_search_without_a_judged_trial_tells_why():
     assert "no trial could be judged: no" in missed(searched(TRIALS[3:]))
 
 
@@ -283,6 +328,18 @@ def test_a_search_of_real_runs_ends_in_a_result_like_any_other(tmp_path):
     marks = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("report.json")}
     assert run_recipe(few) == found, "all is done before"
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("report.json")} == marks
+
+
+def test_a_trial_times_the_model_before_and_does_not_judge_it_again(tmp_path):
+    bound = ["search.trials=1", "search.budget.latency_ratio=100"]
+    run_recipe(load_recipe(SMOKE, [*bound, f"out={tmp_path}"]))
+    (path,) = (tmp_path / ".stages" / "search").glob("smoke-search-*/0000/0/report.json")
+    teacher, compressed = read_report(path.parent).rows
+    assert (teacher.metrics, list(compressed.metrics)) == ({}, ["accuracy"])
+    (trial,) = json.loads((tmp_path / "search.json").read_text())["trials"]
+    before, own = (row.latency_ms["2x16"].median for row in (teacher, compressed))
+    assert trial["costs"]["latency_ratio"] == own / before
+    assert 0 <= abs(trial["costs"]["metric_drop"]) <= 1, "from the start that all share"
 
 
 def test_processes_that_were_launched_together_train_each_trial(tmp_path):
