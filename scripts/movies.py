@@ -25,6 +25,9 @@ def movie_parser(description: str | None, out: str, *, steps: int) -> argparse.A
     parser.add_argument("--max-length", type=int, default=64)
     parser.add_argument("--train-samples", type=int, default=None)
     parser.add_argument("--test-samples", type=int, default=None)
+    parser.add_argument(
+        "--validation", action="store_true", help="judge on training rows that nothing learns from"
+    )
     return parser
 
 
@@ -65,6 +68,7 @@ def whole(
         "max_length": arguments.max_length,
         "train_samples": arguments.train_samples,
         "test_samples": arguments.test_samples,
+        "validation": arguments.validation,
     }
     return {
         "version": 1,

@@ -4,8 +4,8 @@
     python scripts/reproduce_searchers.py --out out/searchers --report
 
 A cell is a searcher with a seed. A trial takes a network out of one supernet (a share of the heads
-and of the neurons of each layer: twelve knobs) and judges it on training rows held out for that; a
-network above the budget of parameters does not count. All searchers share what was judged before,
+and of the neurons of each layer: twelve knobs) and judges it on training rows that the supernet and
+its teacher have not seen; a network above the budget of parameters does not count. All searchers share what was judged before,
 so that a network's accuracy is one number. The table has the best accuracy found so far.
 """
 
@@ -65,7 +65,8 @@ def parse_arguments() -> argparse.Namespace:
     parser = supernet_parser(__doc__, "out/searchers")
     parser.add_argument("--trials", type=int, default=40)
     parser.add_argument("--share", type=float, default=0.6, help="of what heads and neurons take")
-    parser.add_argument("--trial-samples", type=int, default=1000, help="test rows that trials see")
+    parser.add_argument("--trial-samples", type=int, default=1000, help="rows that trials see")
+    parser.set_defaults(validation=True)
     return parser.parse_args()
 
 
