@@ -5,8 +5,9 @@
 
 A cell is a searcher with a seed. A trial takes a network out of one supernet (a share of the heads
 and of the neurons of each layer: twelve knobs) and judges it on training rows that the supernet and
-its teacher have not seen; a network above the budget of parameters does not count. All searchers share what was judged before,
-so that a network's accuracy is one number. The table has the best accuracy found so far.
+its teacher have not seen; a network above the budget of parameters does not count. All searchers
+share what was judged before, so that a network's accuracy is one number. The table has the best
+accuracy found so far.
 """
 
 import argparse

@@ -8,9 +8,15 @@ from pathlib import Path
 from nlpcompress.io.contents import PROCESSOR, STRUCTURE, WEIGHTS
 from nlpcompress.models.load import resolve
 from nlpcompress.recipe.schema import RANDOM, Recipe, StageConfig
+from nlpcompress.recipe.workspace import digest
 
 READ = (*WEIGHTS, "*.safetensors", "*.bin", *STRUCTURE, *PROCESSOR)
 """What is read of a model's folder: patterns of file names."""
+
+
+def recipe_digest(recipe: Recipe) -> str:
+    """The hash of a resolved recipe, wherever its result lies."""
+    return digest({**recipe.to_json(), "out": None})
 
 
 def file_hashes(recipe: Recipe) -> dict[str, str]:

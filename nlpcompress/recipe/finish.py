@@ -31,6 +31,7 @@ from nlpcompress.io.load import load_model_folder
 from nlpcompress.recipe.artefacts import Artefact
 from nlpcompress.recipe.batches import bench_batches
 from nlpcompress.recipe.exporting import FLOAT, ONNX, export_part, run_export
+from nlpcompress.recipe.fingerprint import recipe_digest
 from nlpcompress.recipe.job import Job
 from nlpcompress.recipe.measuring import THREADS, latencies, quality
 from nlpcompress.recipe.publish import ENTRY, publish_files, publish_model
@@ -38,12 +39,7 @@ from nlpcompress.recipe.result import has_teacher, result_rows
 from nlpcompress.recipe.schema import CODES, TIMED
 from nlpcompress.recipe.smaller import FILES
 from nlpcompress.recipe.text import to_yaml
-from nlpcompress.recipe.workspace import RESOLVED, Part, digest
-
-
-def recipe_hash(job: Job) -> str:
-    """The hash of the resolved recipe, wherever its result lies."""
-    return digest({**job.recipe.to_json(), "out": None})
+from nlpcompress.recipe.workspace import RESOLVED, Part
 
 
 def finished(job: Job) -> bool:
@@ -76,7 +72,7 @@ def finish(job: Job) -> None:
     report = _report(job)
     write_report(report, out, recipe=job.recipe.to_json())
     write_whole(out / "README.md", folder_card(out))
-    _part(job).finish({"recipe_hash": recipe_hash(job)})
+    _part(job).finish({"recipe_hash": recipe_digest(job.recipe)})
 
 
 def _export(job: Job) -> None:
@@ -110,7 +106,7 @@ def _report(job: Job) -> Report:
             for row in rows
         ),
         environment=environment(threads=THREADS),
-        recipe_hash=recipe_hash(job),
+        recipe_hash=recipe_digest(job.recipe),
         bound=_bound(job),
         samples=len(job.data(job.last).test),
         stages=(*_stages(job), *_exports(job), *seconds.notes),

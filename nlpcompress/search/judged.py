@@ -1,7 +1,19 @@
 """What trials come to."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
+
+
+class SoFar(NamedTuple):
+    """A trial on the way: the objective at this step, and all that it costs."""
+
+    value: float
+    step: int
+    costs: Mapping[str, float]
+
+
+GoesOn = Callable[[SoFar], bool]
+"""Whether a dearer run follows."""
 
 
 class Judged(NamedTuple):

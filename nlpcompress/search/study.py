@@ -16,32 +16,40 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from nlpcompress.errors import NlpCompressError
-from nlpcompress.search.judged import Judged
+from nlpcompress.search.judged import GoesOn, Judged, SoFar
 from nlpcompress.search.one_by_one import ERROR, judged_trials, running_trials
+from nlpcompress.search.promise import Way
 from nlpcompress.search.searchers import make_searcher
 from nlpcompress.search.space import Point, Space, suggest
 
-POINT, COSTS, SAME_AS, WORKER = "point", "costs", "same_as", "worker"
+POINT, COSTS, SAME_AS, WORKER, WAY = "point", "costs", "same_as", "worker", "way"
 NUMBER = "goes_on_with"
 PATIENCE = 1.0
 """Seconds between two looks at whether others are through."""
 
 
+Promises = Callable[[list[Way], Way], bool]
+"""Ways of the whole trials, and that of another one → whether it goes on."""
+
+
 class How(NamedTuple):
-    """Who chooses points, from which seed, and how many trials there are, of all workers."""
+    """Who chooses points, from which seed, how many trials there are, of all workers, and which go
+    on; None: the study's pruner says it.
+    """
 
     searcher: str
     seed: int
     trials: int
+    promises: Promises | None = None
 
 
 FEW = 4
 """Different values, below which nothing is said of knobs."""
 
-Judge = Callable[[int, Point, Callable[[float, int], bool]], Judged | None]
+Judge = Callable[[int, Point, GoesOn], Judged | None]
 """Number and point of a trial → what it came to; None where it was given up.
 
-The third argument tells a value on the way, and at which step, and answers whether to go on.
+The third argument is told how it stands on the way, and answers whether to go on.
 """
 
 
@@ -78,7 +86,7 @@ def run_trials(study: optuna.Study, space: Space, judge: Judge, *, how: How, loc
             found = _next(study, space, how)
             others = _at_work_here(study)
         if found is not None:
-            _judge_one(study, *found, judge)
+            _judge_one(study, *found, judge, how.promises)
         elif others:
             time.sleep(PATIENCE)
         else:
@@ -140,10 +148,18 @@ def _at_work_here(study: optuna.Study) -> bool:
     return any(worker and worker["host"] == me["host"] and worker != me for worker in workers)
 
 
-def _judge_one(study: optuna.Study, trial: optuna.Trial, point: Point, judge: Judge) -> None:
-    def goes_on(value: float, step: int) -> bool:
-        trial.report(value, step)
-        return not trial.should_prune()
+def _judge_one(
+    study: optuna.Study,
+    trial: optuna.Trial,
+    point: Point,
+    judge: Judge,
+    promises: Promises | None,
+) -> None:
+    def goes_on(so_far: SoFar) -> bool:
+        trial.report(so_far.value, so_far.step)
+        way = [*trial.user_attrs.get(WAY, []), dict(so_far.costs)]
+        trial.set_user_attr(WAY, way)
+        return not trial.should_prune() if promises is None else promises(_ways(study), way)
 
     before = _judged_before(study, point)
     try:
@@ -162,6 +178,12 @@ def _judge_one(study: optuna.Study, trial: optuna.Trial, point: Point, judge: Ju
     for name, miss in found.misses.items():
         trial.set_constraint(name, miss)
     study.tell(trial, found.value)
+
+
+def _ways(study: optuna.Study) -> list[Way]:
+    """Of the whole trials that were judged on the way, too."""
+    done = (trial.user_attrs for trial in judged_trials(study))
+    return [[*own[WAY], own[COSTS]] for own in done if WAY in own]
 
 
 def _judged_before(study: optuna.Study, point: Point) -> FrozenTrial | None:

@@ -1,4 +1,6 @@
-"""The pages in docs/ do what they say: their Python runs, in order, in one fresh process a page."""
+"""The pages in docs/ do what they say: their Python runs, in order, in one fresh process a page,
+and their recipes load.
+"""
 
 import os
 import re
@@ -49,10 +51,20 @@ def test_the_python_of_a_page_runs(name, tmp_path, request):
     assert done.returncode == 0, done.stderr
 
 
+RECIPES = [(path.name, block) for path in PAGES for block in blocks("yaml", page(path.name))]
+
+
+@pytest.mark.parametrize(("name", "block"), RECIPES, ids=[name for name, _ in RECIPES])
+def test_the_recipes_of_a_page_load(name, block, tmp_path):
+    (tmp_path / "recipe.yaml").write_text(block.code)
+    assert main(["validate", str(tmp_path / "recipe.yaml")]) == 0
+
+
 @pytest.mark.parametrize("name", [path.name for path in PAGES])
 def test_every_block_is_tested_and_every_file_named_is_there(name):
     text = page(name)
-    assert text.count("```") == 2 * (len(blocks("python", text)) + text.count(MARK))
+    tested = len(blocks("python", text)) + len(blocks("yaml", text))
+    assert text.count("```") == 2 * (tested + text.count(MARK))
     for path in re.findall(r"`((?:nlpcompress|tests)/[\w/]+\.py)`", text):
         assert (ROOT / path).is_file(), path
 

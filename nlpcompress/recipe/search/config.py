@@ -12,6 +12,7 @@ from nlpcompress.search.searchers import SEARCHERS
 from nlpcompress.search.space import Scalar, Space, check_space, paths_of
 
 METRIC = "metric"
+PROMISE, HALVING = "promise", "halving"
 JUDGES = ("data.validation", "data.files.test", "data.test_samples", "evaluate.metrics")
 """Paths that say what trials are judged by: no knob may change them."""
 OBJECTIVES = (METRIC, *Budget.model_fields)
@@ -30,10 +31,13 @@ class FidelityConfig(Config):
     values: Annotated[tuple[Scalar, ...], Field(strict=False, min_length=2)] = Field(
         description="its values in turn, each a training anew; the last is that of the whole recipe"
     )
-    pruner: Literal["halving", "median"] = Field(
-        "halving",
-        description="who goes on: halving: the best of every `factor` trials that came as far; "
-        "median: those above the median of the others there",
+    pruner: Literal["promise", "halving", "median"] | None = Field(
+        None,
+        description="who goes on: promise: those that would be better than the best whole trial if "
+        "they gained as much from there on as the one that gained most, by what they break of the "
+        "budget and then by the objective; halving: the best of every `factor` trials that came as "
+        "far; median: those above the median of the others there. null: promise where there is a "
+        "budget, else halving",
     )
     factor: int = Field(3, ge=2, description="of halving")
 
@@ -76,6 +80,13 @@ class SearchConfig(Config):
         description="database that workers on several machines share, as Optuna has it "
         "(postgresql://…); null: a file in the result folder",
     )
+
+    @property
+    def pruner(self) -> str | None:
+        """Who says which trials go on; None where all trials are whole."""
+        if self.fidelity is None:
+            return None
+        return self.fidelity.pruner or (PROMISE if self.budget.bounds else HALVING)
 
     @property
     def rungs(self) -> list[dict[str, Scalar]]:

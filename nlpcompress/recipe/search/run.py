@@ -3,21 +3,22 @@
 import json
 import logging
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 
 from nlpcompress import __version__
 from nlpcompress.bench import Report, read_report
+from nlpcompress.bench.report import FILE as REPORT
 from nlpcompress.errors import ConfigError
 from nlpcompress.evaluation.metrics import greater_is_better
-from nlpcompress.recipe.fingerprint import file_hashes
+from nlpcompress.recipe.fingerprint import file_hashes, recipe_digest
 from nlpcompress.recipe.launch import join
 from nlpcompress.recipe.load import parse_recipe
 from nlpcompress.recipe.schema import Recipe
 from nlpcompress.recipe.search.check import check_points
-from nlpcompress.recipe.search.config import METRIC, SearchConfig
+from nlpcompress.recipe.search.config import METRIC, PROMISE, SearchConfig
 from nlpcompress.recipe.search.lead import Run, follow, leading
 from nlpcompress.recipe.search.page import write_record
 from nlpcompress.recipe.search.record import SearchRecord, trial_records
@@ -28,15 +29,16 @@ from nlpcompress.recipe.search.trial import (
     start_values,
     trial_values,
 )
-from nlpcompress.recipe.workspace import PARTS, Workspace, digest
-from nlpcompress.search.judged import Judged
+from nlpcompress.recipe.workspace import PARTS, RESOLVED, Workspace, copy_whole, digest
+from nlpcompress.search.judged import GoesOn, Judged, SoFar
+from nlpcompress.search.promise import Promise
 from nlpcompress.search.searchers import require_optuna
 from nlpcompress.search.space import Point, Scalar, settings
 
 logger = logging.getLogger(__name__)
-GoesOn = Callable[[float, int], bool]
-KEPT = ("recipe.yaml", "report.json", "report.md", "report.html")
-"""Of a trial."""
+KEPT = (RESOLVED, "report.md", "report.html", REPORT)
+"""Of a trial, the last one last: it says that all are there."""
+WORK = "work"
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,13 @@ class SearchJob:
     def maximize(self) -> bool:
         """Whether more of the objective is better."""
         return self.config.objective == METRIC and self.greater_is_better
+
+    @property
+    def promises(self) -> Promise | None:
+        """Who says which trials go on; None where Optuna's pruner does."""
+        if self.config.pruner != PROMISE:
+            return None
+        return Promise(self.config.budget, self.config.objective, self.maximize)
 
     @cached_property
     def name(self) -> str:
@@ -132,11 +141,11 @@ def _search(recipe: Recipe, out: Path, run: Run) -> Report:
         config.storage or job.folder / "journal.log",
         name=job.name,
         maximize=job.maximize,
-        pruner=config.fidelity.pruner if config.fidelity else None,
+        pruner=None if job.promises else config.pruner,
         factor=config.fidelity.factor if config.fidelity else 1,
     )
-    how = How(config.searcher, recipe.seed, config.trials)
-    run_trials(study, config.space, partial(_judge, job), how=how, lock=job.folder / "lock")
+    how = How(config.searcher, recipe.seed, config.trials, job.promises)
+    run_trials(study, config.space, partial(judge_trial, job), how=how, lock=job.folder / "lock")
     with held(job.folder / "whole.lock"):
         record = SearchRecord(
             trials=trial_records(study),
@@ -156,31 +165,45 @@ def _search(recipe: Recipe, out: Path, run: Run) -> Report:
         return run(parse_recipe(final_values(recipe, chosen)), out)
 
 
-def _judge(job: SearchJob, number: int, point: Point, goes_on: GoesOn) -> Judged | None:
-    """Run the trial, cheaper ones first where there is a fidelity; weights do not stay."""
-    config, folder = job.config, job.folder / job.name / f"{number:04d}"
-    chosen, fidelity, rungs = settings(config.space, point), config.fidelity, config.rungs
+def judge_trial(job: SearchJob, number: int, point: Point, goes_on: GoesOn) -> Judged | None:
+    """Run the trial, cheaper ones first where there is a fidelity; weights do not stay.
+
+    `goes_on` says after each cheaper run whether a dearer one follows; None where none did.
+    """
+    folder = job.folder / job.name / f"{number:04d}"
     logger.info("trial %d: %s", number, json.dumps(point))
-    for rung, extra in enumerate(rungs):
-        found = _costs(job, f"{job.recipe.name}-{number}", folder / str(rung), {**chosen, **extra})
+    found = _run_rungs(job, number, folder, settings(job.config.space, point), goes_on)
+    shutil.rmtree(folder / WORK, ignore_errors=True)
+    return found
+
+
+def _run_rungs(
+    job: SearchJob, number: int, folder: Path, chosen: Mapping[str, Scalar], goes_on: GoesOn
+) -> Judged | None:
+    config, fidelity, last = job.config, job.config.fidelity, len(job.config.rungs) - 1
+    for rung, extra in enumerate(config.rungs):
+        values = trial_values(job.recipe, {**chosen, **extra}, shared=job.shared, start=job.start)
+        recipe = parse_recipe(values | {"name": f"{job.recipe.name}-{number}"})
+        found = judged(job.recipe, _report_of(job, recipe, folder, rung), job.before)
         goal = found[config.objective]
-        if fidelity and rung < len(rungs) - 1 and not goes_on(goal, fidelity.factor**rung):
+        if fidelity and rung < last and not goes_on(SoFar(goal, fidelity.factor**rung, found)):
             return None
     return Judged(goal, config.budget.misses(found), found)
 
 
-def _costs(
-    job: SearchJob, name: str, folder: Path, chosen: Mapping[str, Scalar]
-) -> dict[str, float]:
-    values = trial_values(job.recipe, chosen, shared=job.shared, start=job.start)
-    report = job.run(parse_recipe(values | {"name": name}), folder)
-    found = judged(job.recipe, report, job.before)
-    for path in folder.iterdir():
-        if path.is_dir():
-            shutil.rmtree(path)
-        elif path.name not in KEPT:
-            path.unlink()
-    return found
+def _report_of(job: SearchJob, recipe: Recipe, folder: Path, rung: int) -> Report:
+    """Of the trial's run, which a killed worker may have done. All its runs share a workspace, so
+    that no stage before the first that differs is run twice.
+    """
+    kept, work = folder / str(rung), folder / WORK
+    if (kept / REPORT).is_file() and read_report(kept).recipe_hash == recipe_digest(recipe):
+        return read_report(kept)
+    report = job.run(recipe, work)
+    kept.mkdir(exist_ok=True)
+    for name in KEPT:
+        if (work / name).is_file():
+            copy_whole(work / name, kept / name)
+    return report
 
 
 def missed(record: SearchRecord) -> str:

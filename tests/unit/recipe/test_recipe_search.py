@@ -11,11 +11,12 @@ from nlpcompress.cli.main import main
 from nlpcompress.core.budget import Budget
 from nlpcompress.errors import ConfigError
 from nlpcompress.recipe import run_recipe
+from nlpcompress.recipe.fingerprint import recipe_digest
 from nlpcompress.recipe.load import load_recipe, parse_recipe
 from nlpcompress.recipe.search.check import check_points
 from nlpcompress.recipe.search.page import write_record
 from nlpcompress.recipe.search.record import SearchRecord, TrialRecord
-from nlpcompress.recipe.search.run import SearchJob, missed, run_search
+from nlpcompress.recipe.search.run import SearchJob, judge_trial, missed, run_search
 from nlpcompress.recipe.search.trial import final_values, judged, shared_stages, trial_values
 from tests import children
 
@@ -219,7 +220,7 @@ def test_cheap_trials_come_first_where_there_is_a_fidelity(tmp_path):
     asked = recipe(
         {HEADS: {"low": 0.25, "high": 1.0, "step": 0.25}},
         fidelity={"path": "stages.3.train.max_steps", "values": [1, 4], "factor": 2},
-        budget={"parameters": 5000},
+        budget={},
         searcher="grid",
         trials=4,
     )
@@ -328,6 +329,70 @@ def test_a_search_of_real_runs_ends_in_a_result_like_any_other(tmp_path):
     marks = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("report.json")}
     assert run_recipe(few) == found, "all is done before"
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("report.json")} == marks
+
+
+def test_a_fast_trial_that_cannot_hold_the_budget_does_not_go_on(tmp_path):
+    """Halving would have the fastest go on, which is the worst."""
+    whole = []
+
+    def run(recipe, folder):
+        if recipe.stages[-1].train.get("max_steps") == 4 and folder != tmp_path:
+            whole.append(recipe.stages[0].config["keep"])
+        return run_by_size(recipe, folder)
+
+    asked = recipe(
+        {HEADS: {"low": 0.25, "high": 1.0, "step": 0.25}},
+        fidelity={"path": "stages.3.train.max_steps", "values": [1, 4], "factor": 4},
+        budget={"metric_drop": 0.25},
+        objective="parameters",
+        searcher="grid",
+        trials=4,
+    )
+    assert run_search(asked, tmp_path, run).rows[0].parameters == 1000
+    assert 0.5 in whole and 0.25 not in whole[1:], "the first goes on in any case"
+
+
+def test_the_runs_of_a_trial_share_their_first_stages_and_none_is_done_twice(tmp_path, caplog):
+    few = [
+        "search.trials=1",
+        "search.fidelity={path: stages.3.train.max_steps, values: [1, 2], factor: 2}",
+        "search.space={stages.1.config.keep: {choices: [0.5]}}",
+        f"out={tmp_path}",
+    ]
+    caplog.set_level("INFO")
+    run_recipe(load_recipe(SMOKE, few))
+    trial = caplog.text[: caplog.text.index("best of 1 trials")]
+    assert trial.count("stage 1/3 head_importance: starts") == 1
+    assert trial.count("stage 1/3 head_importance: done before") == 1
+    assert trial.count("stage 3/3 logits: starts") == 2
+    (folder,) = (tmp_path / ".stages" / "search").glob("smoke-search-*/0000")
+    assert sorted(path.name for path in folder.iterdir()) == ["0", "1"]
+    steps = [load_recipe(folder / rung).stages[2].train["max_steps"] for rung in "01"]
+    assert steps == [1, 2]
+
+
+def test_what_a_killed_worker_has_run_of_a_trial_is_not_run_again(tmp_path):
+    rate = "stages.0.train.learning_rate"
+    asked = recipe(
+        {rate: {"choices": [1e-3]}},
+        budget={"parameters": 5000},
+        fidelity={"path": "stages.3.train.max_steps", "values": [1, 2], "factor": 2},
+    )
+    ran = []
+
+    def run(recipe, folder):
+        ran.append(recipe.stages[-1].train["max_steps"])
+        if ran == [1, 2]:
+            raise KeyboardInterrupt
+        made = run_by_size(recipe, folder).model_copy(update={"recipe_hash": recipe_digest(recipe)})
+        (folder / "report.json").write_text(json.dumps({"format_version": 1, **made.to_json()}))
+        return made
+
+    job = SearchJob(asked, tmp_path, run)
+    with pytest.raises(KeyboardInterrupt):
+        judge_trial(job, 0, {rate: 1e-3}, lambda *_: True)
+    assert judge_trial(job, 0, {rate: 1e-3}, lambda *_: True).costs["parameters"] == 1000
+    assert ran == [1, 2, 2]
 
 
 def test_a_trial_times_the_model_before_and_does_not_judge_it_again(tmp_path):

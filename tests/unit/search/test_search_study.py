@@ -11,7 +11,7 @@ from optuna.trial import TrialState
 from pydantic import TypeAdapter
 
 from nlpcompress.errors import ConfigError
-from nlpcompress.search.judged import Judged
+from nlpcompress.search.judged import Judged, SoFar
 from nlpcompress.search.space import Space
 from nlpcompress.search.study import How, _me, counted, open_study, run_trials
 
@@ -145,8 +145,32 @@ def test_a_trial_that_falls_behind_is_given_up(tmp_path):
 
     def judge(number, point, goes_on):
         value = next(worth)
-        return Judged(value, {}, {"value": value}) if goes_on(value, 1) else None
+        return Judged(value, {}, {"value": value}) if goes_on(SoFar(value, 1, {})) else None
 
     study = run(tmp_path, judge, searcher="grid", trials=3, pruner="halving", factor=2)
     states = [trial.state.name for trial in study.trials]
     assert states == ["COMPLETE", "PRUNED", "COMPLETE"]
+
+
+def test_what_a_trial_cost_on_the_way_is_held_against_whole_ones(tmp_path):
+    asked = []
+
+    def promises(whole, way):
+        asked.append((whole, way))
+        return way[-1]["cost"] > 1
+
+    def judge(number, point, goes_on):
+        for step in (1, 2):
+            if not goes_on(SoFar(1.0, step, {"cost": point["x"] * step})):
+                return None
+        return Judged(1.0, {}, {"cost": 9})
+
+    study = opened(tmp_path)
+    how = How("grid", 0, 3, promises)
+    run_trials(study, SPACE, judge, how=how, lock=tmp_path / "lock")
+    states = {trial.params["x"]: trial.state.name for trial in study.trials}
+    assert states == {1: "PRUNED", 2: "COMPLETE", 3: "COMPLETE"}
+    whole, way = asked[-1]
+    ways = [[{"cost": x}, {"cost": 2 * x}, {"cost": 9}] for x in (2, 3)]
+    assert (whole in ([], ways[:1], ways[1:], ways)) and len(way) in (1, 2)
+    assert sorted(len(way) for _, way in asked) == [1, 1, 1, 2, 2]
