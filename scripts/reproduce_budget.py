@@ -99,7 +99,7 @@ def main() -> None:
 def parse_arguments() -> argparse.Namespace:
     parser = parser_of(__doc__, "out/budget")
     parser.add_argument("--data", nargs="+", default=list(WAYS), choices=WAYS)
-    parser.add_argument("--trials", type=int, default=16)
+    parser.add_argument("--trials", type=int, default=24)
     parser.add_argument("--train-samples", type=int, default=None)
     parser.add_argument("--test-samples", type=int, default=None)
     return parser.parse_args()

@@ -78,6 +78,12 @@ class SearchRecord(Config):
         return None if energy is None or grams is None else energy * grams
 
 
+def _seconds(trial: "optuna.trial.FrozenTrial") -> float | None:
+    """None of one that still runs, and of one whose worker died, no one knows when."""
+    died = trial.state.name == "FAIL" and "error" not in trial.user_attrs
+    return None if died or trial.duration is None else trial.duration.total_seconds()
+
+
 def trial_records(study: "optuna.Study") -> tuple[TrialRecord, ...]:
     """All trials of a study, by number."""
     return tuple(
@@ -88,7 +94,7 @@ def trial_records(study: "optuna.Study") -> tuple[TrialRecord, ...]:
             costs=trial.user_attrs.get("costs", {}),
             error=trial.user_attrs.get("error"),
             same_as=trial.user_attrs.get("same_as"),
-            seconds=None if trial.duration is None else trial.duration.total_seconds(),
+            seconds=_seconds(trial),
         )
         for trial in study.get_trials(deepcopy=False)
     )

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import optuna
 import pytest
 import yaml
 
@@ -15,7 +16,7 @@ from nlpcompress.recipe.fingerprint import recipe_digest
 from nlpcompress.recipe.load import load_recipe, parse_recipe
 from nlpcompress.recipe.search.check import check_points
 from nlpcompress.recipe.search.page import write_record
-from nlpcompress.recipe.search.record import SearchRecord, TrialRecord
+from nlpcompress.recipe.search.record import SearchRecord, TrialRecord, trial_records
 from nlpcompress.recipe.search.run import SearchJob, judge_trial, missed, run_search
 from nlpcompress.recipe.search.trial import final_values, judged, shared_stages, trial_values
 from tests import children
@@ -267,6 +268,17 @@ def test_the_nearest_breaks_its_bounds_least_all_together():
     record = searched(trials).model_copy(update={"budget": budget})
     assert record.nearest.number == 1, "half and a fifth are less than twice"
     assert "the nearest, trial 1, has macs 6, metric_drop 0.12." in missed(record)
+
+
+def test_the_time_of_a_trial_whose_worker_died_is_not_known():
+    study = optuna.create_study()
+    for error in (None, "cannot be cut"):
+        trial = study.ask()
+        if error:
+            trial.set_user_attr("error", error)
+        study.tell(trial, state=optuna.trial.TrialState.FAIL)
+    died, refused = trial_records(study)
+    assert died.seconds is None and refused.seconds >= 0
 
 
 def test_a_search_without_a_judged_trial_tells_why():
