@@ -20,7 +20,7 @@ from cells import Result, mean_and_deviation, parser_of, run_cells
 
 from nlpcompress import run_recipe
 from nlpcompress.bench import Report
-from nlpcompress.bench.decision import decide
+from nlpcompress.bench.decision import costs
 from nlpcompress.core.budget import Budget
 from nlpcompress.recipe.load import load_recipe, parse_recipe
 
@@ -152,9 +152,8 @@ def by_hand(cell: Cell, arguments: argparse.Namespace) -> dict[str, Any]:
 
 def costs_of(report: Report, way: Way) -> dict[str, float]:
     """What a budget can bound, of the row that counts."""
-    everything = Budget(metric_drop=1.0, latency_ratio=1.0)
-    decisions = decide(report, everything, shape=way.shape)
-    return next(decision.costs for decision in decisions if decision.name == way.row)
+    row = next(row for row in report.rows if row.name == way.row)
+    return costs(report, row, shape=way.shape)
 
 
 def table(results: Sequence[Result]) -> str:
@@ -171,13 +170,13 @@ def table(results: Sequence[Result]) -> str:
 def told(data: str, results: Sequence[Result]) -> Iterator[str]:
     group = [result for result in results if result["data"] == data]
     for way in (HAND, SEARCHED) if group else ():
-        costs = [result["rows"][way] for result in group]
+        found = [result["rows"][way] for result in group]
         hand = [result["rows"][HAND]["latency_ratio"] for result in group]
-        ratios = [own["latency_ratio"] for own in costs]
+        ratios = [own["latency_ratio"] for own in found]
         held = f"{sum(result['holds'] for result in group)} of {len(group)}"
         shown = (
-            spread_of([100 * own["metric_drop"] for own in costs]),
-            f"{spread_of([own['size_bytes'] / 1e6 for own in costs])} MB",
+            spread_of([100 * own["metric_drop"] for own in found]),
+            f"{spread_of([own['size_bytes'] / 1e6 for own in found])} MB",
             spread_of([1 / own for own in ratios]),
             spread_of([first / own for first, own in zip(hand, ratios, strict=True)]),
             held if way == SEARCHED else "",

@@ -11,7 +11,7 @@ from pathlib import Path
 from nlpcompress import __version__
 from nlpcompress.bench import Report, read_report
 from nlpcompress.bench.report import FILE as REPORT
-from nlpcompress.errors import ConfigError
+from nlpcompress.errors import ConfigError, NlpCompressError
 from nlpcompress.evaluation.metrics import greater_is_better
 from nlpcompress.recipe.fingerprint import file_hashes, recipe_digest
 from nlpcompress.recipe.launch import join
@@ -172,7 +172,11 @@ def judge_trial(job: SearchJob, number: int, point: Point, goes_on: GoesOn) -> J
     """
     folder = job.folder / job.name / f"{number:04d}"
     logger.info("trial %d: %s", number, json.dumps(point))
-    found = _run_rungs(job, number, folder, settings(job.config.space, point), goes_on)
+    try:
+        found = _run_rungs(job, number, folder, settings(job.config.space, point), goes_on)
+    except NlpCompressError:
+        shutil.rmtree(folder / WORK, ignore_errors=True)  # no one goes on with it
+        raise
     shutil.rmtree(folder / WORK, ignore_errors=True)
     return found
 
