@@ -120,8 +120,8 @@ class StageConfig(MethodConfig):
     cache_scores: str | None = Field(
         None,
         min_length=1,
-        description="folder for costly scores, such as the Hessian's, where other recipes find "
-        "them; by default they lie in the result's own",
+        description="folder for costly scores (the Hessian's, and those of heads, neurons and "
+        "channels), where other recipes find them; by default they lie in the result's own",
     )
 
 

@@ -11,6 +11,7 @@ from nlpcompress.scoring.norm_scales import scale_scores, scales_on
 from nlpcompress.scoring.saliency import grasp_scores, snip_scores, synflow_scores
 from nlpcompress.scoring.sharing import best_sources
 from nlpcompress.scoring.spectrum import energies, nearest_of_rank, rank_of_energy
+from nlpcompress.scoring.stored_taylor import stored_taylor_scores
 from nlpcompress.scoring.taylor import Granularity, taylor_scores
 from nlpcompress.scoring.taylor_weights import taylor_weight_scores
 from nlpcompress.scoring.trace import no_trace, same_randomness
@@ -38,6 +39,7 @@ __all__ = [
     "scale_scores",
     "scales_on",
     "snip_scores",
+    "stored_taylor_scores",
     "synflow_scores",
     "taylor_scores",
     "taylor_weight_scores",

@@ -24,7 +24,7 @@ from nlpcompress.core.edits import Permute
 from nlpcompress.core.method import Context, Method
 from nlpcompress.core.plan import Plan
 from nlpcompress.methods.architecture.elastic import elastic_axes, kinds_of
-from nlpcompress.scoring import first_examples, on_device_of, taylor_scores
+from nlpcompress.scoring import on_device_of, stored_taylor_scores
 
 
 class SortConfig(Config):
@@ -40,6 +40,7 @@ class Sort(Method):
     Config: ClassVar[type[SortConfig]] = SortConfig
     cuts: ClassVar[bool] = True
     needs_batches: ClassVar[bool] = True
+    stores_scores: ClassVar[bool] = True
 
     def plan(self, model: nn.Module, ctx: Context) -> Plan:
         """One `permute` edit for each axis that is not in order."""
@@ -48,9 +49,7 @@ class Sort(Method):
         chosen = [axis for own in found.values() for axis in own]
         if ctx.sizes_only:
             return Plan()
-        batches = first_examples(ctx.batches(), self.config.num_samples)
-        scores = taylor_scores(model, chosen, batches)
-        return decide({name: values.tolist() for name, values in scores.items()})
+        return decide(stored_taylor_scores(model, chosen, ctx, num_samples=self.config.num_samples))
 
 
 def decide(scores: Mapping[str, Sequence[float]]) -> Plan:

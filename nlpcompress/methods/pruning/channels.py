@@ -120,6 +120,7 @@ class Channels(Method):
     Config: ClassVar[type[ChannelsConfig]] = ChannelsConfig
     cuts: ClassVar[bool] = True
     needs_batches: ClassVar[bool] = True
+    stores_scores: ClassVar[bool] = True
 
     def prepare(self, model: nn.Module, ctx: Context) -> MagnitudePenalty | None:
         """The penalty that makes a criterion's weights sparse; None where there is none."""

@@ -43,6 +43,7 @@ class HeadImportance(Method):
     Config: ClassVar[type[HeadImportanceConfig]] = HeadImportanceConfig
     cuts: ClassVar[bool] = True
     needs_batches: ClassVar[bool] = True
+    stores_scores: ClassVar[bool] = True
 
     def plan(self, model: nn.Module, ctx: Context) -> Plan:
         """One `keep` edit for each layer that loses heads. Raises `PlanError` if none can."""

@@ -9,7 +9,7 @@ from nlpcompress.axes import Axis
 from nlpcompress.core.config import Config
 from nlpcompress.core.method import Context
 from nlpcompress.methods.pruning.ranking import Kept, Scores
-from nlpcompress.scoring import Granularity, first_examples, taylor_scores
+from nlpcompress.scoring import Granularity, stored_taylor_scores
 
 Choose = Callable[[Scores, float], Kept]
 
@@ -54,15 +54,15 @@ def _scores(
     config: ScoringConfig,
     dropped: Mapping[str, Sequence[int]],
 ) -> dict[str, list[float]]:
-    tensors = taylor_scores(
+    scores = stored_taylor_scores(
         model,
         axes,
-        first_examples(ctx.batches(), config.num_samples),
+        ctx,
+        num_samples=config.num_samples,
         granularity=config.granularity,
         normalize=config.normalize,
         dropped=dropped,
     )
-    scores = {name: tensor.tolist() for name, tensor in tensors.items()}
     for name, positions in dropped.items():
         for position in positions:
             scores[name][position] = -1.0

@@ -49,6 +49,7 @@ class NeuronImportance(Method):
     Config: ClassVar[type[NeuronImportanceConfig]] = NeuronImportanceConfig
     cuts: ClassVar[bool] = True
     needs_batches: ClassVar[bool] = True
+    stores_scores: ClassVar[bool] = True
 
     def plan(self, model: nn.Module, ctx: Context) -> Plan:
         """One `keep` edit for each layer that loses neurons. Raises `PlanError` if none can."""

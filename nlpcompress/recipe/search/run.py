@@ -22,13 +22,8 @@ from nlpcompress.recipe.search.config import METRIC, PROMISE, SearchConfig
 from nlpcompress.recipe.search.lead import Run, follow, leading
 from nlpcompress.recipe.search.page import write_record
 from nlpcompress.recipe.search.record import SearchRecord, trial_records
-from nlpcompress.recipe.search.trial import (
-    final_values,
-    judged,
-    shared_stages,
-    start_values,
-    trial_values,
-)
+from nlpcompress.recipe.search.shared import shared_stages, start_values
+from nlpcompress.recipe.search.trial import final_values, judged, trial_values
 from nlpcompress.recipe.workspace import PARTS, RESOLVED, Workspace, copy_whole, digest
 from nlpcompress.search.judged import GoesOn, Judged, SoFar
 from nlpcompress.search.promise import Promise
@@ -97,10 +92,17 @@ class SearchJob:
             return None
         return self.folder / f"start-{digest(start_values(self.recipe, self.shared))}"
 
+    def trial(self, number: int, chosen: Mapping[str, Scalar]) -> Recipe:
+        """What a trial runs."""
+        values = trial_values(
+            self.recipe, chosen, shared=self.shared, start=self.start, folder=self.folder
+        )
+        return parse_recipe(values | {"name": f"{self.recipe.name}-{number}"})
+
     @property
     def before(self) -> dict[str, float] | None:
-        """The metrics of that model."""
-        return read_report(self.start).rows[-1].metrics if self.start else None
+        """The metrics of that model, or, where its stages cut, of the one before."""
+        return read_report(self.start).rows[0].metrics if self.start else None
 
 
 def run_search(recipe: Recipe, out: Path, run: Run) -> Report:
@@ -186,9 +188,8 @@ def _run_rungs(
 ) -> Judged | None:
     config, fidelity, last = job.config, job.config.fidelity, len(job.config.rungs) - 1
     for rung, extra in enumerate(config.rungs):
-        values = trial_values(job.recipe, {**chosen, **extra}, shared=job.shared, start=job.start)
-        recipe = parse_recipe(values | {"name": f"{job.recipe.name}-{number}"})
-        found = judged(job.recipe, _report_of(job, recipe, folder, rung), job.before)
+        report = _report_of(job, job.trial(number, {**chosen, **extra}), folder, rung)
+        found = judged(job.recipe, report, job.before)
         goal = found[config.objective]
         if fidelity and rung < last and not goes_on(SoFar(goal, fidelity.factor**rung, found)):
             return None

@@ -1,7 +1,6 @@
 """One trial: the recipe that a point makes, its run, and what that costs."""
 
 import copy
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,68 +9,51 @@ from nlpcompress.bench import Report
 from nlpcompress.bench.decision import costs
 from nlpcompress.errors import ConfigError
 from nlpcompress.evaluation.metrics import greater_is_better
+from nlpcompress.methods.table import METHODS
 from nlpcompress.recipe.overrides import set_value
-from nlpcompress.recipe.roles import first_cut
+from nlpcompress.recipe.result import COMPRESSED
 from nlpcompress.recipe.schema import TIMED, Recipe
-from nlpcompress.search.space import Scalar, paths_of
+from nlpcompress.recipe.search.shared import STAGE, compares_times
+from nlpcompress.search.space import Scalar
 
-STAGE = re.compile(r"stages\.(\d+)(?:\.|$)")
-RATIO = "latency_ratio"
-AFTERWARDS = ("evaluate", "export", "bench")
-"""Blocks that change no model."""
-
-
-def shared_stages(recipe: Recipe) -> int:
-    """How many stages all trials begin with: those before the first that a knob or a fidelity
-    changes, and before the first cut, so that a teacher is the same.
-    """
-    assert recipe.search is not None, "a recipe without a search"
-    paths = [path for name, knob in recipe.search.space.items() for path in paths_of(name, knob)]
-    paths += [recipe.search.fidelity.path] if recipe.search.fidelity else []
-    cut = first_cut([stage.method for stage in recipe.stages], len(recipe.stages))
-    return min([len(recipe.stages) - 1, *(() if cut is None else (cut,)), *map(_first, paths)])
-
-
-def _first(path: str) -> int:
-    """The first stage that a path changes; 0 for what all stages depend on."""
-    if found := STAGE.match(path):
-        return int(found[1])
-    return 10**6 if path.partition(".")[0] in AFTERWARDS else 0
-
-
-def start_values(recipe: Recipe, count: int) -> dict[str, Any]:
-    """The recipe of the first `count` stages, judged as trials are."""
-    values = _plain(recipe)
-    values["data"]["validation"] = True
-    values["stages"] = values["stages"][:count]
-    values["export"] = {}
-    return values | {"name": f"{recipe.name}-start"}
+ANSWERS, SCORES = "answers", "scores"
+"""Beside the trials: what they share of costly work, under hashes of all that it comes from."""
 
 
 def trial_values(
-    recipe: Recipe, settings: Mapping[str, Scalar], *, shared: int, start: Path | None
+    recipe: Recipe,
+    settings: Mapping[str, Scalar],
+    *,
+    shared: int,
+    start: Path | None,
+    folder: Path,
 ) -> dict[str, Any]:
     """The recipe with these settings, from the model in `start`, which has the `shared` stages.
 
-    Trials are judged on part of the training rows. What is stored of a teacher's answers lies
-    beside `start`, for all trials. Raises `ConfigError` for a path that leads nowhere.
+    Trials are judged on part of the training rows, and export nothing where the model itself counts
+    and no file of it. What a teacher answered, where that is stored,
+    and what costly scores were lies in `folder`, for all of them. Raises `ConfigError` for a path
+    that leads nowhere.
     """
     values = set_all(_plain(recipe), settings)
     values["data"]["validation"] = True
     values["stages"] = [s for s in values["stages"][shared:] if s["method"] is not None]
+    if recipe.search is not None and recipe.search.row == COMPRESSED:
+        values["export"] = {}
     if start is not None:
         values["model"] = {"id": str(start), "task": recipe.model.task}
-        values["evaluate"]["before"] = TIMED if _compares_times(recipe) else False
-        for stage in values["stages"]:
-            if stage["cache_teacher"] is True:
-                stage["cache_teacher"] = str(start.with_name("answers"))
+        values["evaluate"]["before"] = TIMED if compares_times(recipe) else False
+    for stage in values["stages"]:
+        if stage["cache_teacher"] is True:
+            stage["cache_teacher"] = str(folder / ANSWERS)
+        if stage["cache_scores"] is None and _stores_scores(stage):
+            stage["cache_scores"] = str(folder / SCORES)
     return values
 
 
-def _compares_times(recipe: Recipe) -> bool:
-    """Whether something counts that takes the model before, timed beside the trial's."""
-    assert recipe.search is not None, "a recipe without a search"
-    return RATIO in (recipe.search.objective, *recipe.search.budget.bounds)
+def _stores_scores(stage: Mapping[str, Any]) -> bool:
+    methods = [stage["method"], *(other["method"] for other in stage["also"])]
+    return any(METHODS.load(method).stores_scores for method in methods)
 
 
 def final_values(recipe: Recipe, settings: Mapping[str, Scalar]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from nlpcompress.recipe.fingerprint import recipe_digest
 from nlpcompress.recipe.load import load_recipe, parse_recipe
 from nlpcompress.recipe.search.check import check_points
 from nlpcompress.recipe.search.run import SearchJob, judge_trial, run_search
-from nlpcompress.recipe.search.trial import final_values, judged, shared_stages, trial_values
+from nlpcompress.recipe.search.trial import final_values, judged, trial_values
 from tests import children
 
 SMOKE = Path(__file__).parents[3] / "recipes" / "smoke" / "search.yaml"
@@ -28,44 +28,45 @@ def recipe(space=None, **search):
     return parse_recipe({**values, "out": "out/smoke"})
 
 
-@pytest.mark.parametrize(
-    ("path", "shared"),
-    [
-        (HEADS, 1),
-        ("stages.0.train.learning_rate", 0),
-        (ALPHA, 1),  # the first cut
-        ("bench.rounds", 1),
-        ("data.max_length", 0),
-        ("seed", 0),
-    ],
-)
-def test_trials_share_the_stages_before_the_first_change_and_the_first_cut(path, shared):
-    assert shared_stages(recipe({path: {"choices": [1, 2]}})) == shared
+def trial_of(recipe, settings, *, shared=1, start=Path("search/start")):
+    return trial_values(recipe, settings, shared=shared, start=start, folder=Path("search"))
 
 
 def test_a_trial_is_the_rest_of_the_recipe_on_part_of_the_training_rows():
-    found = trial_values(recipe(), {HEADS: 0.75, LAST: None}, shared=1, start=Path("start"))
+    found = trial_of(recipe(), {HEADS: 0.75, LAST: None})
     assert [stage["method"] for stage in found["stages"]] == [
         "head_importance",
         "neuron_importance",
     ]
     assert found["stages"][0]["config"]["keep"] == 0.75
-    assert found["model"]["id"] == "start"
+    assert found["model"]["id"] == "search/start"
     assert (found["data"]["validation"], found["evaluate"]["before"]) == (True, False)
     assert "search" not in found
 
 
+def test_trials_export_where_a_file_counts():
+    values = recipe().to_json() | {"export": {"onnx": True}}
+    for row, exports in (("compressed", False), ("compressed-onnx", True)):
+        values["search"]["row"] = row
+        found = parse_recipe(trial_of(parse_recipe(values), {}))
+        assert found.export.onnx == exports
+    assert final_values(parse_recipe(values), {})["export"]["onnx"]
+
+
 def test_a_trial_times_the_model_before_only_where_the_search_compares_with_it():
     for search in ({"objective": "latency_ratio"}, {"budget": {"latency_ratio": 0.5}}):
-        found = trial_values(recipe(**search), {}, shared=1, start=Path("start"))
+        found = trial_of(recipe(**search), {})
         assert found["evaluate"]["before"] == "timed"
 
 
-def test_trials_share_what_a_teacher_answered():
+def test_trials_share_what_is_costly_wherever_it_is_stored():
     values = recipe().to_json()
     values["stages"][3]["cache_teacher"] = True
-    found = trial_values(parse_recipe(values), {}, shared=1, start=Path("search/start-1"))
-    assert found["stages"][2]["cache_teacher"] == "search/answers"
+    values["stages"][1]["cache_scores"] = "mine"
+    for start in (Path("search/start"), None):
+        found = trial_of(parse_recipe(values), {}, start=start)["stages"]
+        assert [stage["cache_teacher"] for stage in found] == [False, False, "search/answers"]
+        assert [stage["cache_scores"] for stage in found] == ["mine", "search/scores", None]
 
 
 def test_a_start_that_has_learnt_the_judging_rows_is_told_of(tmp_path, caplog):
@@ -85,7 +86,7 @@ def test_a_start_that_has_learnt_the_judging_rows_is_told_of(tmp_path, caplog):
 
 def test_a_stage_whose_method_is_chosen_begins_with_its_defaults():
     chosen = {"stages.2.config.keep": 0.25, "stages.2.method": "head_importance"}
-    stage = trial_values(recipe(), chosen, shared=0, start=None)["stages"][2]
+    stage = trial_of(recipe(), chosen, shared=0, start=None)["stages"][2]
     assert (stage["method"], stage["config"]) == ("head_importance", {"keep": 0.25})
 
 
