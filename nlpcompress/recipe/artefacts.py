@@ -14,12 +14,15 @@ from nlpcompress.recipe.schema import (
     DYNAMIC,
     NNCF,
     ONNX_RUNTIME,
+    OPENVINO,
     STATIC,
     TORCH,
     ExportConfig,
 )
-from nlpcompress.recipe.smaller import FILES
+from nlpcompress.recipe.smaller import FILES, ways_of
 
+TEACHER, COMPRESSED = "teacher", "compressed"
+"""Of the model before and of the result."""
 ROWS = {
     "": FLOAT,
     "-int8": FILES[DYNAMIC],
@@ -80,3 +83,21 @@ def _of_files(
         for middle, file in ROWS.items():
             if (onnx / file).is_file():
                 yield Artefact(f"{name}{middle}{last}", folder, onnx / file, after, runtime)
+
+
+def export_of_row(export: ExportConfig, row: str) -> ExportConfig:
+    """The same export with as little beside the result's `row` as can be; `export` itself where it
+    makes no such row.
+
+    >>> export = ExportConfig(onnx=True, quantize="auto", runtimes=("auto",))
+    >>> few = export_of_row(export, "compressed-int8")
+    >>> few.quantize, few.runtimes
+    ('dynamic-int8', ('onnxruntime',))
+    """
+    rest = row.removeprefix(COMPRESSED)
+    runtime = OPENVINO if rest.endswith(f"-{OPENVINO}") else ONNX_RUNTIME
+    ways = {FILES[way]: way for way in ways_of(export)} | {FLOAT: "none"}
+    way = ways.get(ROWS.get(rest.removesuffix(f"-{runtime}"), ""))
+    if not export.onnx or way is None or runtime not in onnx_runtimes(export):
+        return export
+    return export.model_copy(update={"quantize": way, "runtimes": (runtime,)})

@@ -5,14 +5,12 @@ from pathlib import Path
 
 from nlpcompress.errors import FormatError
 from nlpcompress.io.contents import check_finished
-from nlpcompress.recipe.artefacts import Artefact, artefacts
+from nlpcompress.recipe.artefacts import COMPRESSED, TEACHER, Artefact, artefacts
 from nlpcompress.recipe.exporting import ONNX, export_part
 from nlpcompress.recipe.job import Job
 from nlpcompress.recipe.launch import join
 from nlpcompress.recipe.load import load_recipe
 from nlpcompress.recipe.workspace import RESOLVED, Workspace
-
-TEACHER, COMPRESSED = "teacher", "compressed"
 
 
 def open_result(folder: str | Path, overrides: Sequence[str] = ()) -> Job:

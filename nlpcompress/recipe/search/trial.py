@@ -10,9 +10,9 @@ from nlpcompress.bench.decision import costs
 from nlpcompress.errors import ConfigError
 from nlpcompress.evaluation.metrics import greater_is_better
 from nlpcompress.methods.table import METHODS
+from nlpcompress.recipe.artefacts import export_of_row
 from nlpcompress.recipe.overrides import set_value
-from nlpcompress.recipe.result import COMPRESSED
-from nlpcompress.recipe.schema import TIMED, Recipe
+from nlpcompress.recipe.schema import TIMED, ExportConfig, Recipe
 from nlpcompress.recipe.search.shared import STAGE, compares_times
 from nlpcompress.search.space import Scalar
 
@@ -30,16 +30,17 @@ def trial_values(
 ) -> dict[str, Any]:
     """The recipe with these settings, from the model in `start`, which has the `shared` stages.
 
-    Trials are judged on part of the training rows, and export nothing where the model itself counts
-    and no file of it. What a teacher answered, where that is stored,
+    Trials are judged on part of the training rows, and export as little as the row that counts is
+    made of. What a teacher answered, where that is stored,
     and what costly scores were lies in `folder`, for all of them. Raises `ConfigError` for a path
     that leads nowhere.
     """
     values = set_all(_plain(recipe), settings)
     values["data"]["validation"] = True
     values["stages"] = [s for s in values["stages"][shared:] if s["method"] is not None]
-    if recipe.search is not None and recipe.search.row == COMPRESSED:
-        values["export"] = {}
+    assert recipe.search is not None, "a recipe without a search"
+    export = ExportConfig.parse(values["export"], where="export")
+    values["export"] = export_of_row(export, recipe.search.row).to_json()
     if start is not None:
         values["model"] = {"id": str(start), "task": recipe.model.task}
         values["evaluate"]["before"] = TIMED if compares_times(recipe) else False

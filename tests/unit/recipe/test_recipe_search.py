@@ -44,13 +44,26 @@ def test_a_trial_is_the_rest_of_the_recipe_on_part_of_the_training_rows():
     assert "search" not in found
 
 
-def test_trials_export_where_a_file_counts():
-    values = recipe().to_json() | {"export": {"onnx": True}}
-    for row, exports in (("compressed", False), ("compressed-onnx", True)):
-        values["search"]["row"] = row
-        found = parse_recipe(trial_of(parse_recipe(values), {}))
-        assert found.export.onnx == exports
-    assert final_values(parse_recipe(values), {})["export"]["onnx"]
+@pytest.mark.parametrize(
+    ("export", "row", "left"),
+    [
+        ({"quantize": "auto"}, "compressed-int8", ("dynamic-int8", ["onnxruntime"])),
+        ({"quantize": "auto"}, "compressed", ("none", ["onnxruntime"])),
+        ({"quantize": "static-int8"}, "compressed-int8", ("static-int8", ["openvino", "torch"])),
+        ({"quantize": "auto"}, "compressed-int8-openvino", ("dynamic-int8", ["openvino"])),
+        ({"quantize": "auto"}, "compressed-torch", ("auto", ["openvino", "torch"])),
+        ({"quantize": "auto"}, "smallest", ("auto", ["openvino", "torch"])),
+    ],
+)
+def test_trials_export_no_more_than_their_row_takes(export, row, left):
+    runtimes = ["onnxruntime", "torch"] if left[1] == ["onnxruntime"] else ["openvino", "torch"]
+    values = recipe().to_json()
+    values["export"] = {"onnx": True, "runtimes": runtimes, **export}
+    values["search"]["row"] = row
+    found = trial_of(parse_recipe(values), {})["export"]
+    assert (found["quantize"], found["runtimes"]) == left
+    whole = final_values(parse_recipe(values), {})["export"]
+    assert (whole["quantize"], whole["runtimes"]) == (export["quantize"], runtimes)
 
 
 def test_a_trial_times_the_model_before_only_where_the_search_compares_with_it():
