@@ -30,31 +30,34 @@ def trial_values(
 ) -> dict[str, Any]:
     """The recipe with these settings, from the model in `start`, which has the `shared` stages.
 
-    Trials are judged on part of the training rows, and export as little as the row that counts is
-    made of. What a teacher answered, where that is stored,
-    and what costly scores were lies in `folder`, for all of them. Raises `ConfigError` for a path
-    that leads nowhere.
+    Trials are judged on part of the training rows, and export no more than the row that counts is
+    made of. What a teacher answered, where that is stored, and costly scores lie in `folder`, for
+    all of them. Raises `ConfigError` for a path that leads nowhere.
     """
+    assert recipe.search is not None, "a recipe without a search"
     values = set_all(_plain(recipe), settings)
     values["data"]["validation"] = True
-    values["stages"] = [s for s in values["stages"][shared:] if s["method"] is not None]
-    assert recipe.search is not None, "a recipe without a search"
+    values["stages"] = [
+        _with_stores(stage, folder)
+        for stage in values["stages"][shared:]
+        if stage["method"] is not None
+    ]
     export = ExportConfig.parse(values["export"], where="export")
     values["export"] = export_of_row(export, recipe.search.row).to_json()
     if start is not None:
         values["model"] = {"id": str(start), "task": recipe.model.task}
         values["evaluate"]["before"] = TIMED if compares_times(recipe) else False
-    for stage in values["stages"]:
-        if stage["cache_teacher"] is True:
-            stage["cache_teacher"] = str(folder / ANSWERS)
-        if stage["cache_scores"] is None and _stores_scores(stage):
-            stage["cache_scores"] = str(folder / SCORES)
     return values
 
 
-def _stores_scores(stage: Mapping[str, Any]) -> bool:
+def _with_stores(stage: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """What is stored in the result's own folder lies in this one, where trials find it."""
     methods = [stage["method"], *(other["method"] for other in stage["also"])]
-    return any(METHODS.load(method).stores_scores for method in methods)
+    if stage["cache_teacher"] is True:
+        stage = stage | {"cache_teacher": str(folder / ANSWERS)}
+    if stage["cache_scores"] is None and any(METHODS.load(m).stores_scores for m in methods):
+        stage = stage | {"cache_scores": str(folder / SCORES)}
+    return stage
 
 
 def final_values(recipe: Recipe, settings: Mapping[str, Scalar]) -> dict[str, Any]:
