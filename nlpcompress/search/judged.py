@@ -1,15 +1,20 @@
 """What trials come to."""
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 
 class SoFar(NamedTuple):
-    """A trial on the way: the objective at this step, and all that it costs."""
+    """A trial on the way: the objective at this step, all that it costs, and what it misses by.
+
+    Where it is given up, searchers know it by what it misses.
+    """
 
     value: float
     step: int
     costs: Mapping[str, float]
+    misses: Mapping[str, float] = MappingProxyType({})
 
 
 GoesOn = Callable[[SoFar], bool]

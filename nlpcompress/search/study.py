@@ -159,7 +159,10 @@ def _judge_one(
         trial.report(so_far.value, so_far.step)
         way = [*trial.user_attrs.get(WAY, []), dict(so_far.costs)]
         trial.set_user_attr(WAY, way)
-        return not trial.should_prune() if promises is None else promises(_ways(study), way)
+        on = not trial.should_prune() if promises is None else promises(_ways(study), way)
+        if not on:
+            _constrain(trial, so_far.misses)
+        return on
 
     before = _judged_before(study, point)
     try:
@@ -175,9 +178,14 @@ def _judge_one(
         study.tell(trial, state=TrialState.PRUNED)
         return
     trial.set_user_attr(COSTS, dict(found.costs))
-    for name, miss in found.misses.items():
-        trial.set_constraint(name, miss)
+    _constrain(trial, found.misses)
     study.tell(trial, found.value)
+
+
+def _constrain(trial: optuna.Trial, misses: Mapping[str, float]) -> None:
+    """Optuna takes a trial that says nothing of its budget as one that holds it."""
+    for name, miss in misses.items():
+        trial.set_constraint(name, miss)
 
 
 def _ways(study: optuna.Study) -> list[Way]:

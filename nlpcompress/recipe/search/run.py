@@ -190,10 +190,13 @@ def _run_rungs(
     for rung, extra in enumerate(config.rungs):
         report = _report_of(job, job.trial(number, {**chosen, **extra}), folder, rung)
         found = judged(job.recipe, report, job.before)
-        goal = found[config.objective]
-        if fidelity and rung < last and not goes_on(SoFar(goal, fidelity.factor**rung, found)):
+        goal, misses = found[config.objective], config.budget.misses(found)
+        if rung == last:
+            break
+        assert fidelity is not None, "cheaper runs without a fidelity"
+        if not goes_on(SoFar(goal, fidelity.factor**rung, found, misses)):
             return None
-    return Judged(goal, config.budget.misses(found), found)
+    return Judged(goal, misses, found)
 
 
 def _report_of(job: SearchJob, recipe: Recipe, folder: Path, rung: int) -> Report:

@@ -345,6 +345,18 @@ def test_what_a_killed_worker_has_run_of_a_trial_is_not_run_again(tmp_path):
     assert ran == [1, 2, 2]
 
 
+def test_a_trial_on_the_way_tells_what_it_misses(tmp_path):
+    rate, told = "stages.0.train.learning_rate", []
+    asked = recipe(
+        {rate: {"choices": [1e-3]}},
+        budget={"parameters": 800},
+        fidelity={"path": "stages.3.train.max_steps", "values": [1, 2], "factor": 2},
+    )
+    job = SearchJob(asked, tmp_path, run_by_size)
+    assert judge_trial(job, 0, {rate: 1e-3}, lambda so_far: told.append(so_far)) is None
+    assert [so_far.misses for so_far in told] == [{"parameters": pytest.approx(0.25)}]
+
+
 def test_a_trial_that_fails_leaves_no_weights(tmp_path):
     def run(recipe, folder):
         run_by_size(recipe, folder)

@@ -174,3 +174,20 @@ def test_what_a_trial_cost_on_the_way_is_held_against_whole_ones(tmp_path):
     ways = [[{"cost": x}, {"cost": 2 * x}, {"cost": 9}] for x in (2, 3)]
     assert (whole in ([], ways[:1], ways[1:], ways)) and len(way) in (1, 2)
     assert sorted(len(way) for _, way in asked) == [1, 1, 1, 2, 2]
+
+
+def test_trials_that_were_given_up_do_not_lead_to_where_the_budget_is_broken(tmp_path):
+    """The less x the better, but nearly nowhere does anything hold, as a first look tells."""
+
+    def judge(number, point, goes_on):
+        x = point["x"]
+        misses, costs = {"x": 0.985 - x}, {"x": x}
+        if x < 0.985 and not goes_on(SoFar(x, 1, costs, misses)):
+            return None
+        return Judged(x, misses, costs)
+
+    study = open_study(tmp_path / "journal.log", name="least", maximize=False)
+    how = How("tpe", 0, 40, lambda whole, way: False)
+    run_trials(study, UNIT, judge, how=how, lock=tmp_path / "lock")
+    late = [trial.params["x"] for trial in study.trials[20:]]
+    assert sum(x > 0.8 for x in late) >= 10, "of 20: 15 were seen, and 0 where it was not told"
