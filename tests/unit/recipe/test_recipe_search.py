@@ -353,7 +353,7 @@ def test_a_trial_on_the_way_tells_what_it_misses(tmp_path):
         fidelity={"path": "stages.3.train.max_steps", "values": [1, 2], "factor": 2},
     )
     job = SearchJob(asked, tmp_path, run_by_size)
-    assert judge_trial(job, 0, {rate: 1e-3}, lambda so_far: told.append(so_far)) is None
+    assert judge_trial(job, 0, {rate: 1e-3}, told.append) is None
     assert [so_far.misses for so_far in told] == [{"parameters": pytest.approx(0.25)}]
 
 
