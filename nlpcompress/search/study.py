@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import optuna
 from optuna.pruners import BasePruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
 from optuna.storages import BaseStorage, JournalStorage
@@ -98,12 +99,17 @@ def _next(study: optuna.Study, space: Space, how: How) -> tuple[optuna.Trial, Po
     number = len(counted(study))
     if number >= how.trials:
         return None
-    study.sampler = make_searcher(how.searcher, seed=how.seed + number, trials=how.trials)
+    study.sampler = make_searcher(how.searcher, seed=drawn(how.seed, number), trials=how.trials)
     trial = study.ask()
     trial.set_user_attr(WORKER, _me())
     point = suggest(space, trial)
     trial.set_user_attr(POINT, point)
     return trial, point
+
+
+def drawn(seed: int, number: int) -> int:
+    """The seed of one trial, which no trial of another search has: 0 and 1 are not one apart."""
+    return int(np.random.SeedSequence((seed, number)).generate_state(1)[0])
 
 
 def counted(study: optuna.Study) -> list[FrozenTrial]:

@@ -76,6 +76,21 @@ def test_the_point_of_a_killed_worker_goes_on_under_its_number(tmp_path):
     assert [x for _, x in asked[3:]] == [x for _, x in asked[:3]], "the points of a quiet search"
 
 
+def test_searches_of_other_seeds_have_other_points(tmp_path):
+    """Seeds that follow each other shared all points but one."""
+
+    def judge(number, point, goes_on):
+        return Judged(point["x"], {}, {"x": point["x"]})
+
+    points = []
+    for seed in range(3):
+        folder = tmp_path / str(seed)
+        study = opened(folder)
+        run_trials(study, UNIT, judge, how=How("random", seed, 5), lock=folder / "lock")
+        points += [trial.params["x"] for trial in study.trials]
+    assert len(set(points)) == 15
+
+
 def test_who_is_through_waits_for_the_others(tmp_path):
     slow = worker(tmp_path, 1, 3)
     assert slow.stdout.readline() == "trial 0\n"
