@@ -54,7 +54,7 @@ WAYS = {
             "export.runtimes=onnxruntime",
             "bench.batch_sizes=[8]",
         ),
-        Budget(size_bytes=16_000_000, latency_ratio=0.125, metric_drop=POINT),
+        Budget(size_bytes=16_000_000, latency_ratio=0.15, metric_drop=POINT),
         0.006,
         "latency_ratio",
         {
