@@ -1,7 +1,7 @@
 """`key.path=value` on the command line, laid over the values of a recipe."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from nlpcompress.errors import ConfigError
@@ -42,6 +42,24 @@ def set_value(values: dict[str, Any], path: str, value: Any) -> None:
         place[last] = value
     else:
         raise ConfigError(_no_way(path, place))
+
+
+def values_at(values: Mapping[str, Any], paths: Iterable[str]) -> dict[str, Any]:
+    """Path → what it leads to, of those that lead somewhere.
+
+    >>> values_at({"stages": [{"method": None}]}, ["stages.0.method", "stages.0.config"])
+    {'stages.0.method': None}
+    """
+    found: dict[str, Any] = {}
+    for path in paths:
+        place: Any = values
+        try:
+            for part in path.split("."):
+                place = place[int(part) if isinstance(place, list) else part]
+        except (LookupError, TypeError, ValueError):
+            continue
+        found[path] = place
+    return found
 
 
 def _enter(place: Any, part: str, path: str) -> Any:

@@ -1,5 +1,6 @@
 """What a search may change: knobs by the path of what they set, some of them only under others."""
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Protocol
 
@@ -12,6 +13,9 @@ from nlpcompress.errors import ConfigError
 Scalar = bool | int | float | str | None
 Point = dict[str, Scalar]
 """Knob → its value; of a knob that does not count at this point there is none."""
+
+
+_NOTHING = object()
 
 
 class Trial(Protocol):
@@ -50,6 +54,10 @@ class Categorical(Knob):
         """Ask for the value."""
         return trial.suggest_categorical(name, self.choices)
 
+    def has(self, value: Any) -> bool:
+        """Whether it is one of the values; 1 is not true."""
+        return any(type(value) is type(choice) and value == choice for choice in self.choices)
+
 
 class Integer(Knob):
     """A whole number; with `log` evenly by its logarithm."""
@@ -68,6 +76,10 @@ class Integer(Knob):
         """Ask for the value."""
         return trial.suggest_int(name, self.low, self.high, step=self.step, log=self.log)
 
+    def has(self, value: Any) -> bool:
+        """Whether it is one of the numbers."""
+        return type(value) is int and value in range(self.low, self.high + 1, self.step)
+
 
 class Real(Knob):
     """A number; with `log` evenly by its logarithm, with `step` one of a grid."""
@@ -85,6 +97,13 @@ class Real(Knob):
     def suggest(self, name: str, trial: Trial) -> float:
         """Ask for the value."""
         return trial.suggest_float(name, self.low, self.high, step=self.step, log=self.log)
+
+    def has(self, value: Any) -> bool:
+        """Whether it is one of the numbers."""
+        if type(value) not in (int, float) or not self.low <= value <= self.high:
+            return False
+        steps = (value - self.low) / self.step if self.step else 0
+        return math.isclose(steps, round(steps), abs_tol=1e-9)
 
 
 def _check_range(low: float, high: float, *, log: bool, stepped: bool) -> None:
@@ -149,13 +168,42 @@ def paths_of(name: str, knob: Knob) -> tuple[str, ...]:
     return knob.paths or (name,)
 
 
+def all_paths(space: Space) -> list[str]:
+    """What all knobs set."""
+    return [path for name, knob in space.items() for path in paths_of(name, knob)]
+
+
 def suggest(space: Space, trial: Trial) -> Point:
     """Ask for each knob that counts at the values of those before it."""
     point: Point = {}
     for name, knob in space.items():
-        if all(other in point and point[other] in values for other, values in knob.when.items()):
+        if _counts(knob, point):
             point[name] = knob.suggest(name, trial)
     return point
+
+
+def point_of(space: Space, values: Mapping[str, Any]) -> Point | None:
+    """The point at which everything has the value that it has, by its path.
+
+    None where there is none: something has no value, or one that the space has not.
+
+    >>> space = {"keep": Real(low=0.1, high=1.0, paths=["stages.0.config.keep", "stages.1.keep"])}
+    >>> point_of(space, {"stages.0.config.keep": 0.5, "stages.1.keep": 0.5})
+    {'keep': 0.5}
+    """
+    point: Point = {}
+    for name, knob in space.items():
+        if not _counts(knob, point):
+            continue
+        found = [values.get(path, _NOTHING) for path in paths_of(name, knob)]
+        if not knob.has(found[0]) or any(value != found[0] for value in found):
+            return None
+        point[name] = found[0]
+    return point
+
+
+def _counts(knob: Knob, point: Point) -> bool:
+    return all(other in point and point[other] in values for other, values in knob.when.items())
 
 
 def corners(space: Space) -> tuple[Point, Point]:

@@ -35,13 +35,14 @@ Promises = Callable[[list[Way], Way], bool]
 
 class How(NamedTuple):
     """Who chooses points, from which seed, how many trials there are, of all workers, and which go
-    on; None: the study's pruner says it.
+    on (None: the study's pruner says it). The point `first` is the first trial's.
     """
 
     searcher: str
     seed: int
     trials: int
     promises: Promises | None = None
+    first: Point | None = None
 
 
 FEW = 4
@@ -99,6 +100,8 @@ def _next(study: optuna.Study, space: Space, how: How) -> tuple[optuna.Trial, Po
     number = len(counted(study))
     if number >= how.trials:
         return None
+    if how.first and not study.get_trials(deepcopy=False):
+        study.enqueue_trial(how.first)
     study.sampler = make_searcher(how.searcher, seed=drawn(how.seed, number), trials=how.trials)
     trial = study.ask()
     trial.set_user_attr(WORKER, _me())

@@ -9,7 +9,7 @@ from nlpcompress.core.config import Config
 from nlpcompress.core.nearest import nearest
 from nlpcompress.errors import ConfigError
 from nlpcompress.search.searchers import SEARCHERS
-from nlpcompress.search.space import Scalar, Space, check_space, paths_of
+from nlpcompress.search.space import Scalar, Space, all_paths, check_space
 
 METRIC = "metric"
 PROMISE, HALVING = "promise", "halving"
@@ -101,8 +101,7 @@ class SearchConfig(Config):
             check_space(self.space)
         except ConfigError as error:
             raise ValueError(str(error)) from None
-        changed = [p for name, knob in self.space.items() for p in paths_of(name, knob)]
-        changed += [self.fidelity.path] if self.fidelity else []
+        changed = [*all_paths(self.space), *([self.fidelity.path] if self.fidelity else [])]
         if judges := sorted({p for p in changed if p.startswith(JUDGES)}):
             raise ValueError(
                 f"{judges[0]} says what trials are judged by, the same for all of them; set it in "

@@ -23,7 +23,7 @@ from nlpcompress.recipe.search.lead import Run, follow, leading
 from nlpcompress.recipe.search.page import write_record
 from nlpcompress.recipe.search.record import SearchRecord, trial_records
 from nlpcompress.recipe.search.shared import shared_stages, start_values
-from nlpcompress.recipe.search.trial import final_values, judged, trial_values
+from nlpcompress.recipe.search.trial import final_values, judged, own_point, trial_values
 from nlpcompress.recipe.workspace import PARTS, RESOLVED, Workspace, copy_whole, digest
 from nlpcompress.search.judged import GoesOn, Judged, SoFar
 from nlpcompress.search.promise import Promise
@@ -146,7 +146,7 @@ def _search(recipe: Recipe, out: Path, run: Run) -> Report:
         pruner=None if job.promises else config.pruner,
         factor=config.fidelity.factor if config.fidelity else 1,
     )
-    how = How(config.searcher, recipe.seed, config.trials, job.promises)
+    how = How(config.searcher, recipe.seed, config.trials, job.promises, own_point(recipe))
     run_trials(study, config.space, partial(judge_trial, job), how=how, lock=job.folder / "lock")
     with held(job.folder / "whole.lock"):
         record = SearchRecord(

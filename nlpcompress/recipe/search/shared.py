@@ -7,7 +7,7 @@ from typing import Any
 from nlpcompress.methods.table import METHODS
 from nlpcompress.recipe.roles import first_cut
 from nlpcompress.recipe.schema import Recipe, StageConfig
-from nlpcompress.search.space import Categorical, paths_of
+from nlpcompress.search.space import Categorical, all_paths, paths_of
 
 STAGE = re.compile(r"stages\.(\d+)(?:\.|$)")
 RATIO = "latency_ratio"
@@ -47,8 +47,7 @@ def _changed(recipe: Recipe) -> list[str]:
     """The paths of all that a trial sets."""
     search = recipe.search
     assert search is not None, "a recipe without a search"
-    paths = [path for name, knob in search.space.items() for path in paths_of(name, knob)]
-    return [*paths, *([search.fidelity.path] if search.fidelity else [])]
+    return [*all_paths(search.space), *([search.fidelity.path] if search.fidelity else [])]
 
 
 def _first(path: str) -> int:

@@ -11,10 +11,10 @@ from nlpcompress.errors import ConfigError
 from nlpcompress.evaluation.metrics import greater_is_better
 from nlpcompress.methods.table import METHODS
 from nlpcompress.recipe.artefacts import export_of_row
-from nlpcompress.recipe.overrides import set_value
+from nlpcompress.recipe.overrides import set_value, values_at
 from nlpcompress.recipe.schema import TIMED, ExportConfig, Recipe
 from nlpcompress.recipe.search.shared import STAGE, compares_times
-from nlpcompress.search.space import Scalar
+from nlpcompress.search.space import Point, Scalar, all_paths, point_of
 
 ANSWERS, SCORES = "answers", "scores"
 """Beside the trials: what they share of costly work, under hashes of all that it comes from."""
@@ -58,6 +58,13 @@ def _with_stores(stage: dict[str, Any], folder: Path) -> dict[str, Any]:
     if stage["cache_scores"] is None and any(METHODS.load(m).stores_scores for m in methods):
         stage = stage | {"cache_scores": str(folder / SCORES)}
     return stage
+
+
+def own_point(recipe: Recipe) -> Point | None:
+    """What the recipe itself says, as a point; None where that is not in the space."""
+    assert recipe.search is not None, "a recipe without a search"
+    space = recipe.search.space
+    return point_of(space, values_at(_plain(recipe), all_paths(space)))
 
 
 def final_values(recipe: Recipe, settings: Mapping[str, Scalar]) -> dict[str, Any]:

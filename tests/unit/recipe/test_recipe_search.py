@@ -14,7 +14,7 @@ from nlpcompress.recipe.fingerprint import recipe_digest
 from nlpcompress.recipe.load import load_recipe, parse_recipe
 from nlpcompress.recipe.search.check import check_points
 from nlpcompress.recipe.search.run import SearchJob, judge_trial, run_search
-from nlpcompress.recipe.search.trial import final_values, judged, trial_values
+from nlpcompress.recipe.search.trial import final_values, judged, own_point, trial_values
 from tests import children
 
 SMOKE = Path(__file__).parents[3] / "recipes" / "smoke" / "search.yaml"
@@ -104,6 +104,16 @@ def test_a_stage_whose_method_is_chosen_begins_with_its_defaults():
     chosen = {"stages.2.config.keep": 0.25, "stages.2.method": "head_importance"}
     stage = trial_of(recipe(), chosen, shared=0, start=None)["stages"][2]
     assert (stage["method"], stage["config"]) == ("head_importance", {"keep": 0.25})
+
+
+def test_the_recipe_itself_is_the_first_trial_where_the_space_has_it(tmp_path):
+    assert own_point(recipe()) == {HEADS: 0.5, NEURONS: 0.5, LAST: "logits", ALPHA: 0.9}
+    assert own_point(recipe({HEADS: {"low": 0.2, "high": 1.0, "step": 0.2}})) is None
+    assert own_point(recipe({"stages.3.train.weight_decay": {"low": 0.0, "high": 1.0}})) is None
+    space = {HEADS: {"low": 0.25, "high": 1.0, "step": 0.25}}
+    run_search(recipe(space, budget={}, trials=2), tmp_path, run_by_size)
+    first, *_ = json.loads((tmp_path / "search.json").read_text())["trials"]
+    assert first["point"] == {HEADS: 0.5}
 
 
 def test_the_last_run_is_judged_on_the_test_set():

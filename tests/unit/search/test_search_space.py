@@ -11,6 +11,7 @@ from nlpcompress.search.space import (
     Real,
     Space,
     check_space,
+    point_of,
     settings,
     suggest,
 )
@@ -100,3 +101,34 @@ class Holder(Config):
 def test_a_knob_that_is_no_range_is_refused(knob, text):
     with pytest.raises(ConfigError, match=text):
         Holder.parse({"space": {"a": knob}})
+
+
+@pytest.mark.parametrize(
+    ("knob", "inside", "outside"),
+    [
+        ({"choices": [1, "a", None]}, [1, "a", None], [True, 1.0, "b"]),
+        ({"choices": [True]}, [True], [1]),
+        ({"low": 2, "high": 9, "step": 3}, [2, 5, 8], [1, 3, 9, 11, 5.0, True, "5", None]),
+        ({"low": 0.1, "high": 1.0}, [0.1, 0.55, 1], [0.0, 1.1, True, "0.5", [0.5]]),
+        ({"low": 0.1, "high": 1.0, "step": 0.3}, [0.1, 0.4, 0.7, 1.0], [0.2, 0.5]),
+    ],
+)
+def test_a_knob_knows_its_values(knob, inside, outside):
+    (own,) = space(x=knob).values()
+    assert all(map(own.has, inside))
+    assert not any(map(own.has, outside))
+
+
+def test_values_are_a_point_where_each_knob_that_counts_has_one():
+    knobs = space(
+        method={"choices": ["a", "b"], "paths": ["stages.0.method"]},
+        rate={"low": 0.1, "high": 0.9, "paths": ["one", "two"]},
+        alpha={"low": 0.1, "high": 0.9, "when": {"method": ["b"]}},
+    )
+    values = {"stages.0.method": "a", "one": 0.5, "two": 0.5}
+    assert point_of(knobs, values) == {"method": "a", "rate": 0.5}
+    assert point_of(knobs, values | {"stages.0.method": "b"}) is None, "alpha has no value"
+    whole = values | {"stages.0.method": "b", "alpha": 0.2}
+    assert point_of(knobs, whole) == {"method": "b", "rate": 0.5, "alpha": 0.2}
+    assert point_of(knobs, values | {"two": 0.6}) is None, "they are not set alike"
+    assert point_of(knobs, values | {"one": 0.95, "two": 0.95}) is None

@@ -91,6 +91,35 @@ def test_searches_of_other_seeds_have_other_points(tmp_path):
     assert len(set(points)) == 15
 
 
+@pytest.mark.parametrize(
+    "searcher", ["random", "grid", "evolution", "tpe", "gaussian_process", "policy_gradient"]
+)
+def test_a_search_begins_where_it_is_told_and_only_once(tmp_path, searcher):
+    def judge(number, point, goes_on):
+        return Judged(point["x"], {}, {"x": point["x"]})
+
+    study = opened(tmp_path)
+    for trials in (1, 3):
+        how = How(searcher, 0, trials, first={"x": 3})
+        run_trials(study, SPACE, judge, how=how, lock=tmp_path / "lock")
+    points = [trial.params["x"] for trial in study.trials]
+    assert points[0] == 3 and len(points) == 3
+    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 3
+    if searcher == "grid":
+        assert sorted(points) == [1, 2, 3]
+
+
+def test_bisection_divides_at_what_it_was_told_first(tmp_path):
+    def judge(number, point, goes_on):
+        x = point["x"]
+        return Judged(x, {"x": x - 0.3}, {"x": x})
+
+    study = opened(tmp_path)
+    how = How("bisection", 0, 5, first={"x": 0.5})
+    run_trials(study, UNIT, judge, how=how, lock=tmp_path / "lock")
+    assert [trial.params["x"] for trial in study.trials] == [0.5, 0.0, 1.0, 0.25, 0.375]
+
+
 def test_who_is_through_waits_for_the_others(tmp_path):
     slow = worker(tmp_path, 1, 3)
     assert slow.stdout.readline() == "trial 0\n"
