@@ -84,7 +84,7 @@ def run(cell: Cell, arguments: argparse.Namespace) -> Result:
     how = How(cell.searcher, cell.seed, arguments.trials)
     run_trials(study, SPACE, lambda _, point, __: judge(point), how=how, lock=folder / "lock")
     trials = sorted(study.get_trials(), key=lambda trial: trial.number)
-    values = [t.value if max(t.constraints.values()) <= 0 else 0.0 for t in trials]
+    values = [t.value if t.value and max(t.constraints.values()) <= 0 else 0.0 for t in trials]
     best = [max(values[: number + 1]) for number in range(len(values))]
     return {**cell._asdict(), "accuracy": best[-1], "best": best}
 

@@ -1,4 +1,4 @@
-"""Models in 16-bit floats, and what stands for them where roundings would be in the way."""
+"""What stands for a model where the roundings of its own type would be in the way."""
 
 import copy
 from collections.abc import Mapping
@@ -18,3 +18,13 @@ def in_float32(model: nn.Module) -> nn.Module:
 def batch_in_float32(batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The batch with float32 in the place of half types."""
     return {name: t.float() if t.dtype in HALVES else t for name, t in batch.items()}
+
+
+def in_double(model: nn.Module) -> nn.Module:
+    """A float64 copy."""
+    return copy.deepcopy(model).double()
+
+
+def batch_in_double(batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The batch with float64 in the place of other floats."""
+    return {name: t.double() if t.is_floating_point() else t for name, t in batch.items()}

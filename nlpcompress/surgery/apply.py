@@ -1,9 +1,11 @@
 """Applies a whole plan, or nothing of it."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -26,9 +28,10 @@ from nlpcompress.core.edits import (
     TuckerConv,
 )
 from nlpcompress.core.plan import Plan, plan_from_json
+from nlpcompress.errors import VerificationError
 from nlpcompress.models.examples import example_inputs as make_examples
 from nlpcompress.models.folding import fold
-from nlpcompress.models.halves import batch_in_float32, in_float32
+from nlpcompress.models.halves import batch_in_double, batch_in_float32, in_double, in_float32
 from nlpcompress.models.record import record_structure
 from nlpcompress.models.zeros import note_zeros
 from nlpcompress.surgery.filters import decompose, decomposed, with_products
@@ -47,7 +50,7 @@ from nlpcompress.surgery.permute import check_orders, permute
 from nlpcompress.surgery.quantize import quantize, roundings, with_rounded_values
 from nlpcompress.surgery.share_layers import check_shared, share, with_shared_values
 from nlpcompress.surgery.snapshot import put_back_on_error
-from nlpcompress.surgery.verify import Forward, verified
+from nlpcompress.surgery.verify import TOLERANCES, Forward, verified
 
 
 class Surgery(NamedTuple):
@@ -71,10 +74,11 @@ def apply_plan(
 
     After each group of edits the cut model must compute what the masked one computes on
     `example_inputs` (made from the config by default); of a model that holds half types a float32
-    copy is cut first, as roundings would hide errors. After the last group the config is made to
-    say the new shapes, so that the model's own `save_pretrained` writes a folder that reloads. Cut
-    tensors become new parameters: an optimizer over the old ones must be made anew. On any error
-    the model is exactly as it was before the call.
+    copy is cut first, as roundings would hide errors. Where the difference is too large, a float64
+    copy decides whether it is rounding: it is large beside outputs that are nearly zero. After the
+    last group the config is made to say the new shapes, so that the model's own `save_pretrained`
+    writes a folder that reloads. Cut tensors become new parameters: an optimizer over the old ones
+    must be made anew. On any error the model is exactly as it was before the call.
 
     Raises `PlanError` or `AxisError` for a plan that does not fit the model, `VerificationError`
     when the results differ, `FormatError` when the cut model could not be saved.
@@ -83,14 +87,38 @@ def apply_plan(
     inputs = (
         make_examples(model) if example_inputs is None else _on_device_of(model, example_inputs)
     )
-    exact = in_float32(model)
-    if exact is not model:
-        _apply_all(exact, plan, batch_in_float32(inputs))
+    try:
+        exact = in_float32(model)
+        if exact is not model:
+            _apply_all(exact, plan, batch_in_float32(inputs))
+        _apply_whole(model, plan, inputs)
+    except VerificationError:
+        if not _holds_in_double(model, plan, inputs):
+            raise
+        _apply_whole(model, plan, inputs, tolerance=math.inf)
+    return model
+
+
+def _apply_whole(
+    model: nn.Module, plan: Plan, inputs: Mapping[str, Tensor], tolerance: float | None = None
+) -> None:
     with put_back_on_error(model):
-        _apply_all(model, plan, inputs)
+        _apply_all(model, plan, inputs, tolerance)
         if isinstance(model, PreTrainedModel) and len(plan):
             record_structure(model)
-    return model
+
+
+def _holds_in_double(model: nn.Module, plan: Plan, inputs: Mapping[str, Tensor]) -> bool:
+    """Whether the plan is right. A model that cannot run in float64 says nothing, and counts as no.
+
+    Some parts of models compute in float32 whatever the weights are: its tolerance is allowed.
+    """
+    try:
+        double = in_double(model)
+        _apply_all(double, plan, batch_in_double(inputs), TOLERANCES[torch.float32])
+    except (VerificationError, RuntimeError, TypeError):
+        return False
+    return True
 
 
 def _on_device_of(model: nn.Module, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -123,13 +151,15 @@ def _joins(edit: Edit, group: list[Edit]) -> bool:
     )
 
 
-def _apply_all(model: nn.Module, plan: Plan, inputs: Mapping[str, Tensor]) -> None:
+def _apply_all(
+    model: nn.Module, plan: Plan, inputs: Mapping[str, Tensor], tolerance: float | None = None
+) -> None:
     for group in groups(plan):
-        inputs = _apply(model, group, inputs)
+        inputs = _apply(model, group, inputs, tolerance)
 
 
 def _apply(
-    model: nn.Module, group: list[Any], inputs: Mapping[str, Tensor]
+    model: nn.Module, group: list[Any], inputs: Mapping[str, Tensor], tolerance: float | None
 ) -> Mapping[str, Tensor]:
     """Do what the group says, and give the inputs that suit the model then."""
     if isinstance(group[0], Mask):
@@ -137,7 +167,8 @@ def _apply(
         return inputs
     surgery = PREPARE[type(group[0])](model, group, inputs)
     inputs = surgery.inputs or inputs
-    with verified(model, inputs, what=surgery.what, reference=surgery.reference):
+    what, reference = surgery.what, surgery.reference
+    with verified(model, inputs, what=what, reference=reference, tolerance=tolerance):
         surgery.change()
     return inputs
 

@@ -19,12 +19,17 @@ Forward = Callable[[Mapping[str, Tensor]], Any]
 
 @contextmanager
 def verified(
-    model: nn.Module, inputs: Mapping[str, Tensor], *, what: str, reference: Forward
+    model: nn.Module,
+    inputs: Mapping[str, Tensor],
+    *,
+    what: str,
+    reference: Forward,
+    tolerance: float | None = None,
 ) -> Iterator[None]:
     """Run `reference` before the block and the model after it, and compare.
 
-    `reference` computes the masked model's output. Raises `VerificationError` with the largest
-    relative error, the tolerance of the outputs' dtype, and `what` was cut.
+    `reference` computes the masked model's output. `tolerance` is of the largest relative error, by
+    default that of the outputs' dtype; raises `VerificationError` with both, and `what` was cut.
     """
     before = floating_outputs(model, inputs, reference)
     if not before:
@@ -38,11 +43,12 @@ def verified(
         raise VerificationError(
             f"the model does not run after cutting {what}: {error}; it is left uncut"
         ) from error
-    difference, tolerance = relative_error(before, after), _tolerance(model, before)
-    if not difference <= tolerance:
+    difference = relative_error(before, after)
+    allowed = _tolerance(model, before) if tolerance is None else tolerance
+    if not difference <= allowed:
         raise VerificationError(
             f"after cutting {what} the model differs from its masked original by {difference:.1e} "
-            f"relative, allowed are {tolerance:.0e}; it is left uncut"
+            f"relative, allowed are {allowed:.0e}; it is left uncut"
         )
 
 
