@@ -1,4 +1,4 @@
-"""Whether a cheap trial may become the best: what others gained from there on is added to it.
+"""Whether a cheap trial may become the best, if it gains from there on what others gained.
 
 Successive halving compares trials by the objective alone, and a fast network is the fastest from
 its first step on, however bad it is. Here a trial goes on while its forecast is better than the
@@ -33,15 +33,24 @@ class Promise:
         return self._place(self.forecast(whole, way)) < min(self._place(own[-1]) for own in whole)
 
     def forecast(self, whole: Sequence[Way], way: Way) -> dict[str, float]:
-        """What it costs in the end, if it gains as much of each as the one that gained most."""
+        """What it costs in the end, if it gains as much of each as the one that gained most, or, of
+        what is sought small, keeps the share of it that whole trials kept: what is far off has
+        further to go.
+        """
         now = len(way) - 1
         return {
-            name: value + self._most(name, [own[-1][name] - own[now][name] for own in whole])
+            name: self._last(name, value, [(own[now][name], own[-1][name]) for own in whole])
             for name, value in way[now].items()
         }
 
-    def _most(self, name: str, gains: Sequence[float]) -> float:
-        return max(gains) if self.greater and name == self.objective else min(gains)
+    def _last(self, name: str, value: float, seen: Sequence[tuple[float, float]]) -> float:
+        """Of one cost that has this value now, where others had the first, and then the second."""
+        gains = [after - before for before, after in seen]
+        if self.greater and name == self.objective:
+            return value + max(gains)
+        before, after = map(sum, zip(*seen, strict=True))
+        share = after / before if min(before, after, value) > 0 else 1.0
+        return min(value + min(gains), value * share)
 
     def _place(self, costs: Costs) -> tuple[float, float]:
         """Less is better: what is broken, then the objective."""
