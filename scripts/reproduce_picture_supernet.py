@@ -4,8 +4,8 @@
     python scripts/reproduce_picture_supernet.py --out out/picture-supernet --report
 
 A cell is a network: a share of the channels of each layer, drawn by its number. Inside the supernet
-it is taken out without any training; alone it is cut out of the network that the supernet started
-from, and taught by it for an epoch.
+it is taken out without any training, with new statistics of its batch norms; alone it is cut out
+of the network that the supernet started from, and taught by it for an epoch.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from nlpcompress.recipe.load import parse_recipe
 
 AXES = 7
 """Of channels that can be cut in the small ResNet."""
-SORT = {"method": "sort"}
+SORT, RENEWED = {"method": "sort"}, {"method": "recalibrate_norms"}
 
 
 def main() -> None:
@@ -46,7 +46,8 @@ def run(cell: Cell, arguments: argparse.Namespace) -> Result:
     taught = {"method": "logits", "config": {"temperature": 2.0, "alpha_ce": 0.5}}
     taught |= train(arguments.epochs, arguments.learning_rate / 2, arguments)
     teacher = trained(cell.seed, arguments)
-    inside = judged(f"{cell.name}_inside", supernet_of(cell, arguments), [cut], cell, arguments)
+    supernet = supernet_of(cell, arguments)
+    inside = judged(f"{cell.name}_inside", supernet, [cut, RENEWED], cell, arguments)
     alone = judged(f"{cell.name}_alone", teacher, [SORT, cut, taught], cell, arguments)
     return {
         **cell._asdict(),

@@ -29,6 +29,7 @@ METHODS = Registry(
         "magnitude": "nlpcompress.methods.pruning.magnitude:Magnitude",
         "movement": "nlpcompress.methods.pruning.movement:Movement",
         "neuron_importance": "nlpcompress.methods.pruning.neuron_importance:NeuronImportance",
+        "recalibrate_norms": "nlpcompress.methods.architecture.recalibrate_norms:RecalibrateNorms",
         "slice": "nlpcompress.methods.architecture.slice:Slice",
         "sort": "nlpcompress.methods.architecture.sort:Sort",
         "supernet": "nlpcompress.methods.architecture.supernet:Supernet",

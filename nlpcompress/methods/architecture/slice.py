@@ -9,7 +9,8 @@ alone.
 Source: Yu et al. 2019 (Slimmable Neural Networks), section 3; Hou et al. 2020 (DynaBERT), section
 2, for heads, neurons and depth.
 Differs: every axis may have a share of its own; layers are spread over the depth.
-Cost: nothing; the network of a `supernet` needs no training after it.
+Cost: nothing; the network of a `supernet` needs no training after it, but `recalibrate_norms` where
+it has batch norms.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -12,8 +12,9 @@ shares of `slice` finds the best that holds a budget.
 Source: Yu and Huang 2019 (Universally Slimmable Networks), sections 3.2 and 3.3: the sandwich rule,
 with two random networks a step, and distillation in place; Cai et al. 2020 (Once-for-All); Hou et
 al. 2020 (DynaBERT) for heads, neurons and depth of transformers.
-Differs: every axis is drawn by itself; batch norms keep the whole network's statistics; smaller
-networks are masks on the whole one, which compute what `slice` gives, and take its time.
+Differs: every axis is drawn by itself; batch norms keep the whole network's statistics, and a stage
+`recalibrate_norms` after `slice` finds the smaller one's (their section 3.4); smaller networks are
+masks on the whole one, which compute what `slice` gives, and take its time.
 Cost: data; a step takes as many passes as there are networks in it; no teacher but the network.
 """
 
