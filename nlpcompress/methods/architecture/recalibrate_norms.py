@@ -6,8 +6,7 @@ that are cut without a training afterwards.
 
     - method: recalibrate_norms
 
-Source: Yu and Huang 2019 (Universally Slimmable Networks), section 3.4, post-statistics of batch
-normalization.
+Source: Yu and Huang 2019 (Universally Slimmable Networks), "Post-Statistics of Batch Normalization".
 Cost: data (`num_samples` examples), one forward pass a batch; no labels, no training.
 """
 

@@ -9,11 +9,11 @@ shares of `slice` finds the best that holds a budget.
       config: {heads: [0.25, 0.5, 1.0], neurons: [0.25, 0.5, 1.0], layers: [4, 6]}
       train: {num_train_epochs: 3, learning_rate: 5.0e-5}
 
-Source: Yu and Huang 2019 (Universally Slimmable Networks), sections 3.2 and 3.3: the sandwich rule,
-with two random networks a step, and distillation in place; Cai et al. 2020 (Once-for-All); Hou et
+Source: Yu and Huang 2019 (Universally Slimmable Networks), "The Sandwich Rule", with two random
+networks a step, and "Inplace Distillation"; Cai et al. 2020 (Once-for-All); Hou et
 al. 2020 (DynaBERT) for heads, neurons and depth of transformers.
 Differs: every axis is drawn by itself; batch norms keep the whole network's statistics, and a stage
-`recalibrate_norms` after `slice` finds the smaller one's (their section 3.4); smaller networks are
+`recalibrate_norms` after `slice` finds the smaller one's; smaller networks are
 masks on the whole one, which compute what `slice` gives, and take its time.
 Cost: data; a step takes as many passes as there are networks in it; no teacher but the network.
 """
