@@ -6,7 +6,8 @@ that are cut without a training afterwards.
 
     - method: recalibrate_norms
 
-Source: Yu and Huang 2019 (Universally Slimmable Networks), "Post-Statistics of Batch Normalization".
+Source: Yu and Huang 2019 (Universally Slimmable Networks), "Post-Statistics of Batch
+Normalization".
 Cost: data (`num_samples` examples), one forward pass a batch; no labels, no training.
 """
 

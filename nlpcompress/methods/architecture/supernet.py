@@ -13,8 +13,8 @@ Source: Yu and Huang 2019 (Universally Slimmable Networks), "The Sandwich Rule",
 networks a step, and "Inplace Distillation"; Cai et al. 2020 (Once-for-All); Hou et
 al. 2020 (DynaBERT) for heads, neurons and depth of transformers.
 Differs: every axis is drawn by itself; batch norms keep the whole network's statistics, and a stage
-`recalibrate_norms` after `slice` finds the smaller one's; smaller networks are
-masks on the whole one, which compute what `slice` gives, and take its time.
+`recalibrate_norms` after `slice` finds the smaller one's; smaller networks are masks on the whole
+one, which compute what `slice` gives, and take its time.
 Cost: data; a step takes as many passes as there are networks in it; no teacher but the network.
 """
 
