@@ -148,16 +148,17 @@ class Method:
     """A way to compress: a subclass overrides the verbs it needs. None changes the model's shape.
 
     A method is built from its `Config`, kept unchanged as `config`. `cuts` says that its plan makes
-    the model smaller or sparser, `renumbers` that tokens have other ids then, `stores_scores` that
-    costly scores go into the context's `cache`, `scheduled` that what it leaves of a model depends
-    on how far the training is: a ramp, or a choice in the middle. What it needs is checked before
-    any work: `looks_inside` means the teacher itself, as it runs, and not only its answers;
-    `looked_at` says at what.
+    the model smaller or sparser, `adjusts` that making it changes values and nothing else,
+    `renumbers` that tokens have other ids then, `stores_scores` that costly scores go into the
+    context's `cache`, `scheduled` that what it leaves of a model depends on how far the training
+    is: a ramp, or a choice in the middle. What it needs is checked before any work: `looks_inside`
+    means the teacher itself, as it runs, and not only its answers; `looked_at` says at what.
     """
 
     name: ClassVar[str]
     Config: ClassVar[type[Config]]
     cuts: ClassVar[bool] = False
+    adjusts: ClassVar[bool] = False
     quantizes: ClassVar[bool] = False
     renumbers: ClassVar[bool] = False
     needs_teacher: ClassVar[bool] = False

@@ -10,6 +10,11 @@ def cuts(method: object) -> bool:
     return bool(METHODS.load(method).cuts)
 
 
+def works_untrained(method: object) -> bool:
+    """Whether a method does something to a model that nothing trains."""
+    return bool(METHODS.load(method).adjusts) or cuts(method)
+
+
 def quantizes(method: object) -> bool:
     """Whether a method leaves weights in codes."""
     return bool(METHODS.load(method).quantizes)

@@ -7,7 +7,8 @@ that are cut without a training afterwards.
     - method: recalibrate_norms
 
 Source: Yu and Huang 2019 (Universally Slimmable Networks), "Post-Statistics of Batch
-Normalization".
+Normalization": a network's statistics are found after the training, as it is taken out.
+Differs: nothing; the plain mean over batches is theirs, too.
 Cost: data (`num_samples` examples), one forward pass a batch; no labels, no training.
 """
 
@@ -35,6 +36,7 @@ class RecalibrateNorms(Method):
 
     name: ClassVar[str] = "recalibrate_norms"
     Config: ClassVar[type[RecalibrateNormsConfig]] = RecalibrateNormsConfig
+    adjusts: ClassVar[bool] = True
     needs_batches: ClassVar[bool] = True
 
     def plan(self, model: nn.Module, ctx: Context) -> Plan:

@@ -7,7 +7,7 @@ from nlpcompress.data.unlabelled import check_unlabelled
 from nlpcompress.errors import ConfigError
 from nlpcompress.methods.table import METHODS
 from nlpcompress.recipe.checks.reading import Values, caught, known_methods, mappings, name_problems
-from nlpcompress.recipe.roles import cuts
+from nlpcompress.recipe.roles import cuts, works_untrained
 from nlpcompress.recipe.train_keys import train_problems
 
 OF_TRAININGS: dict[str, object] = {"freeze": [], "dropout": None, "channels_last": False}
@@ -39,7 +39,7 @@ def _stage(stage: Values, where: str, *, cut_before: bool) -> Iterator[str]:
     if name not in METHODS:
         return
     yield from _config(name, stage.get("config"), f"{where}.config")
-    if train is None and not cuts(name):
+    if train is None and not works_untrained(name):
         yield (
             f"{where}.train: required: {name} only teaches, and teaches nothing without training; "
             "write TrainingArguments, such as train: {num_train_epochs: 1, learning_rate: 5.0e-5}"
@@ -115,8 +115,9 @@ def _also(other: Values, where: str, *, trains: bool) -> Iterator[str]:
     if name not in METHODS:
         return
     yield from _config(name, other.get("config"), f"{where}.config")
-    if cuts(name):
-        yield f"{where}.method: {name} cuts, and only one method of a stage may; give it a stage"
+    if works_untrained(name):
+        does = "cuts" if cuts(name) else "changes the model"
+        yield f"{where}.method: {name} {does}, and only one method of a stage may; give it a stage"
     if not trains:
         yield f"{where}: {name} teaches, but the stage does not train; give it a train block"
 

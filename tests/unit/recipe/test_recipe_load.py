@@ -210,6 +210,10 @@ def test_a_stage_may_teach_with_several_methods():
             "stages.0.also.0.method: magnitude cuts, and only one method of a stage may",
         ),
         (
+            {**PRUNE, "also": [{"method": "recalibrate_norms"}]},
+            "stages.0.also.0.method: recalibrate_norms changes the model, and only one method of",
+        ),
+        (
             {"method": "head_importance", "also": [{"method": "logits"}]},
             "stages.0.also.0: logits teaches, but the stage does not train",
         ),
