@@ -137,9 +137,9 @@ def test_defaults_are_filled_in():
             "stages.1.cache_teacher: no method of this stage learns from a teacher; leave it out",
         ),
         (
-            "stages.1.cache_scores",
+            "stages.2.cache_scores",
             "scores",
-            "stages.1.cache_scores: no method of this stage stores scores; leave it out",
+            "stages.2.cache_scores: no method of this stage stores scores; leave it out",
         ),
         (
             "evaluate.metrics",
