@@ -35,6 +35,7 @@ def pictures():
 def test_statistics_are_the_plain_mean_over_batches(pictures):
     toy = Toy()
     toy.first.running_mean += 7
+    toy.first.num_batches_tracked += 5
     renew_statistics(toy, pictures)
     pixels = [batch["pixel_values"] for batch in pictures]
     means = torch.stack([batch.mean((0, 2, 3)) for batch in pixels]).mean(0)
