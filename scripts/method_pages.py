@@ -27,7 +27,7 @@ MEASURED = {
     "Few bits": ("hessian_mixed",),
     "Fewer tokens": ("keep_vocabulary",),
     "Pictures": ("channels",),
-    "What must hold": ("recalibrate_norms", "slice", "sort", "supernet"),
+    "What must hold": ("slice", "sort", "supernet"),
 }
 """Section of the README → the methods it has figures of."""
 

@@ -1,8 +1,8 @@
 """Finds the statistics of batch norms anew, as a network that was cut has others.
 
 A smaller network inside a `supernet` has learnt with each batch's own statistics; those that are
-stored are the whole network's, and most of its quality is lost by them. The same holds of channels
-that are cut without a training afterwards.
+stored are the whole network's, and most of a narrow one's quality is lost by them. Channels that
+are cut out of a network which has not learnt to do without them gain little.
 
     - method: recalibrate_norms
 

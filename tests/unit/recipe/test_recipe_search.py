@@ -1,12 +1,11 @@
-"""A recipe that searches: what trials share, what they are, and the best one run whole."""
+"""A recipe that searches: its trials, the best one run whole, and what is told before any work."""
 
 import json
-from pathlib import Path
 
 import pytest
 import yaml
 
-from nlpcompress.bench import Report, Row, Timing, read_report
+from nlpcompress.bench import read_report
 from nlpcompress.cli.main import main
 from nlpcompress.errors import ConfigError
 from nlpcompress.recipe import run_recipe
@@ -14,75 +13,9 @@ from nlpcompress.recipe.fingerprint import recipe_digest
 from nlpcompress.recipe.load import load_recipe, parse_recipe
 from nlpcompress.recipe.search.check import check_points
 from nlpcompress.recipe.search.run import SearchJob, judge_trial, run_search
-from nlpcompress.recipe.search.trial import final_values, judged, own_point, trial_values
+from nlpcompress.recipe.search.trial import own_point
 from tests import children
-
-SMOKE = Path(__file__).parents[3] / "recipes" / "smoke" / "search.yaml"
-HEADS, NEURONS = "stages.1.config.keep", "stages.2.config.keep"
-LAST, ALPHA = "stages.3.method", "stages.3.config.alpha_ce"
-
-
-def recipe(space=None, **search):
-    values = yaml.safe_load(SMOKE.read_text())
-    values["search"] |= search | ({"space": space} if space else {})
-    return parse_recipe({**values, "out": "out/smoke"})
-
-
-def trial_of(recipe, settings, *, shared=1, start=Path("search/start")):
-    return trial_values(recipe, settings, shared=shared, start=start, folder=Path("search"))
-
-
-def test_a_trial_is_the_rest_of_the_recipe_on_part_of_the_training_rows():
-    found = trial_of(recipe(), {HEADS: 0.75, LAST: None})
-    assert [stage["method"] for stage in found["stages"]] == [
-        "head_importance",
-        "neuron_importance",
-    ]
-    assert found["stages"][0]["config"]["keep"] == 0.75
-    assert found["model"]["id"] == "search/start"
-    assert (found["data"]["validation"], found["evaluate"]["before"]) == (True, False)
-    assert "search" not in found
-
-
-ORT, BOTH = ["onnxruntime", "torch"], ["openvino", "onnxruntime"]
-
-
-@pytest.mark.parametrize(
-    ("quantize", "runtimes", "row", "left"),
-    [
-        ("auto", ORT, "compressed-int8", ("dynamic-int8", ["onnxruntime"])),
-        ("auto", ORT, "compressed", ("none", ["onnxruntime"])),
-        ("auto", BOTH, "compressed-static-int8-openvino", ("static-int8", ["openvino"])),
-        ("auto", ORT, "compressed-int8-openvino", ("auto", ORT)),
-        ("static-int8", BOTH, "compressed-int8", ("static-int8", BOTH)),
-        ("auto", ORT, "compressed-torch", ("auto", ORT)),
-        ("auto", ORT, "smallest", ("auto", ORT)),
-    ],
-)
-def test_trials_export_no_more_than_their_row_takes(quantize, runtimes, row, left):
-    values = recipe().to_json()
-    values["export"] = {"onnx": True, "quantize": quantize, "runtimes": runtimes}
-    values["search"]["row"] = row
-    found = trial_of(parse_recipe(values), {})["export"]
-    assert (found["quantize"], found["runtimes"]) == left
-    whole = final_values(parse_recipe(values), {})["export"]
-    assert (whole["quantize"], whole["runtimes"]) == (quantize, runtimes)
-
-
-def test_a_trial_times_the_model_before_only_where_the_search_compares_with_it():
-    for search in ({"objective": "latency_ratio"}, {"budget": {"latency_ratio": 0.5}}):
-        found = trial_of(recipe(**search), {})
-        assert found["evaluate"]["before"] == "timed"
-
-
-def test_trials_share_what_is_costly_wherever_it_is_stored():
-    values = recipe().to_json()
-    values["stages"][3]["cache_teacher"] = True
-    values["stages"][1]["cache_scores"] = "mine"
-    for start in (Path("search/start"), None):
-        found = trial_of(parse_recipe(values), {}, start=start)["stages"]
-        assert [stage["cache_teacher"] for stage in found] == [False, False, "search/answers"]
-        assert [stage["cache_scores"] for stage in found] == ["mine", "search/scores", None]
+from tests.unit.recipe.searches import ALPHA, HEADS, LAST, NEURONS, SMOKE, recipe, report
 
 
 def test_a_start_that_has_learnt_the_judging_rows_is_told_of(tmp_path, caplog):
@@ -100,12 +33,6 @@ def test_a_start_that_has_learnt_the_judging_rows_is_told_of(tmp_path, caplog):
     assert not caplog.text
 
 
-def test_a_stage_whose_method_is_chosen_begins_with_its_defaults():
-    chosen = {"stages.2.config.keep": 0.25, "stages.2.method": "head_importance"}
-    stage = trial_of(recipe(), chosen, shared=0, start=None)["stages"][2]
-    assert (stage["method"], stage["config"]) == ("head_importance", {"keep": 0.25})
-
-
 def test_the_recipe_itself_is_the_first_trial_where_the_space_has_it(tmp_path):
     assert own_point(recipe()) == {HEADS: 0.5, NEURONS: 0.5, LAST: "logits", ALPHA: 0.9}
     assert own_point(recipe({HEADS: {"low": 0.2, "high": 1.0, "step": 0.2}})) is None
@@ -114,13 +41,6 @@ def test_the_recipe_itself_is_the_first_trial_where_the_space_has_it(tmp_path):
     run_search(recipe(space, budget={}, trials=2), tmp_path, run_by_size)
     first, *_ = json.loads((tmp_path / "search.json").read_text())["trials"]
     assert first["point"] == {HEADS: 0.5}
-
-
-def test_the_last_run_is_judged_on_the_test_set():
-    found = final_values(recipe(), {HEADS: 0.75})
-    assert found["data"]["validation"] is False
-    assert len(found["stages"]) == 4
-    assert recipe().stages[1].config["keep"] == 0.5, "the recipe itself is left alone"
 
 
 def test_a_path_that_leads_nowhere_is_told_before_any_work(tmp_path):
@@ -147,38 +67,6 @@ def test_other_data_in_the_same_file_is_another_study(tmp_path):
         (tmp_path / "a.csv").write_text(text)
         names.append(SearchJob(parse_recipe(values), tmp_path, run_by_size).name)
     assert names[0] != names[1]
-
-
-def test_without_the_model_before_there_is_no_drop():
-    """A drop from itself would be none, and hold every bound."""
-    found = judged(recipe(budget={"parameters": 5}), report(0.8, 100), None)
-    assert "metric_drop" not in found
-    with pytest.raises(ConfigError, match="compressed was not measured for metric_drop"):
-        judged(recipe(), report(0.8, 100), None)
-
-
-def report(accuracy, parameters):
-    row = Row(
-        name="compressed",
-        metrics={"accuracy": accuracy},
-        parameters=parameters,
-        latency_ms={"2x16": Timing(median=3.0, p5=1.0, p95=9.0, samples=3)},
-    )
-    return Report(rows=(row,))
-
-
-def test_a_trial_is_judged_against_the_model_that_all_start_from():
-    found = judged(recipe(), report(0.8, 100), {"accuracy": 0.9})
-    assert found == {
-        "metric": 0.8,
-        "metric_drop": pytest.approx(0.1),
-        "parameters": 100,
-        "latency_ms": 3.0,
-    }
-    with pytest.raises(ConfigError, match=r"search\.row: the report has no small, but compressed"):
-        judged(recipe(row="small"), report(0.8, 100), None)
-    with pytest.raises(ConfigError, match="compressed was not measured for macs"):
-        judged(recipe(budget={"macs": 5}), report(0.8, 100), None)
 
 
 def run_by_size(recipe, folder):
