@@ -9,7 +9,8 @@ and that it may lose a point of the test set. One of the recipes that come with 
 trained network by numbers written by hand; a search over these numbers has the same stages, and
 its result trains for as long; its first trial is the recipe by hand. It is to be as fast, or as
 small, as it can be; trials are judged on other rows than the test set, and must lose less there by
-about a standard error.
+about a standard error. The result is trained and scored on more rows, and timed anew: trials must
+hold the other bounds with a margin of a twentieth.
 """
 
 import argparse
@@ -28,6 +29,7 @@ from nlpcompress.recipe.load import load_recipe, parse_recipe
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 POINT = 0.01
+MARGIN = 0.05
 HAND, SEARCHED = "by hand", "searched"
 
 
@@ -60,7 +62,7 @@ WAYS = {
         "latency_ratio",
         {
             "stages.1.config.keep": {"low": 0.25, "high": 1.0, "step": 0.25},
-            "stages.2.config.keep": {"low": 0.125, "high": 1.0, "step": 0.125},
+            "stages.2.config.keep": {"low": 0.125, "high": 1.0},
             "stages.3.config.count": {"low": 2, "high": 4},
             "stages.4.train.learning_rate": {"low": 1e-4, "high": 5e-4, "log": True},
         },
@@ -122,7 +124,7 @@ def run(cell: Cell, arguments: argparse.Namespace) -> Result:
     hand = run_recipe(parse_recipe(recipe), out / f"{cell.name}_hand")
     search = {
         "space": way.space,
-        "budget": {**way.budget.bounds, "metric_drop": way.drop},
+        "budget": of_trials(way),
         "objective": way.objective,
         "row": way.row,
         "shape": way.shape,
@@ -138,6 +140,12 @@ def run(cell: Cell, arguments: argparse.Namespace) -> Result:
         "holds": {name: way.budget.allows(found) for name, found in rows.items()},
         "rows": rows,
     }
+
+
+def of_trials(way: Way) -> dict[str, float]:
+    """What trials must hold."""
+    bounds = {name: round((1 - MARGIN) * bound, 4) for name, bound in way.budget.bounds.items()}
+    return bounds | {"size_bytes": int(bounds["size_bytes"]), "metric_drop": way.drop}
 
 
 def by_hand(cell: Cell, arguments: argparse.Namespace) -> dict[str, Any]:
