@@ -61,6 +61,11 @@ class SearchConfig(Config):
         "policy_gradient",
     )
     trials: PositiveInt = Field(20, description="how many, of all workers together")
+    finalists: PositiveInt = Field(
+        3,
+        description="how many of the best trials are run whole, at most, until what one costs "
+        "holds; none is chosen by its drop, which is that of the test set",
+    )
     row: str = Field(
         "compressed", description="which model of a trial's report is judged, as compressed-int8"
     )

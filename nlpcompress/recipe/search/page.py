@@ -9,7 +9,7 @@ from nlpcompress.core.markdown import markdown_table
 from nlpcompress.core.whole import write_whole
 from nlpcompress.recipe.search.config import METRIC
 from nlpcompress.recipe.search.plot import front_svg
-from nlpcompress.recipe.search.record import SearchRecord, TrialRecord
+from nlpcompress.recipe.search.record import ResultRecord, SearchRecord, TrialRecord
 
 FILE, PAGE, PICTURE = "search.json", "search.md", "search.svg"
 FORMAT_VERSION = 1
@@ -40,6 +40,8 @@ def _page(record: SearchRecord, *, has_picture: bool) -> Iterator[str]:
         yield f"**Trial {best.number} is best: {_said(record, best)}.**\n"
     else:
         yield "**No trial holds the budget.**\n"
+    for result in record.results:
+        yield f"Made whole, trial {result.number} {_told(record, result)}.\n"
     counts = f"{len(record.trials)} trials, {len(judged)} of them judged"
     yield f"{counts}, in {record.seconds:.0f} s{_estimates(record)}."
     if has_picture:
@@ -50,6 +52,24 @@ def _page(record: SearchRecord, *, has_picture: bool) -> Iterator[str]:
         yield markdown_table(["knob", "share of the spread"], shares)
     yield "\n## Trials\n"
     yield _table(record)
+
+
+def broken(record: SearchRecord, result: ResultRecord) -> str:
+    """Each bound that a result breaks, by how much."""
+    bounds = record.budget.bounds
+    return ", ".join(
+        f"{name} by {share:.1%} ({result.costs[name]:.6g}, bound {bounds[name]:g})"
+        for name, share in result.breaks.items()
+    )
+
+
+def _told(record: SearchRecord, result: ResultRecord) -> str:
+    if result.breaks:
+        return f"breaks {broken(record, result)}"
+    told = [
+        f"{name} {result.costs[name]:.6g}" for name in record.budget.bounds if name in result.costs
+    ]
+    return f"holds the budget: {', '.join(told)}" if told else "is the result"
 
 
 def _estimates(record: SearchRecord) -> str:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import optuna
 
 JOULES_A_KWH = 3.6e6
+DROP = "metric_drop"
 
 
 class TrialRecord(Config):
@@ -31,25 +32,63 @@ class TrialRecord(Config):
         return bool(self.costs) and budget.allows(self.costs)
 
 
+class ResultRecord(Config):
+    """A trial's recipe run whole: what that costs, its drop on the test set, and which bounds it
+    breaks, each by what share of itself.
+    """
+
+    number: int
+    costs: dict[str, float]
+    breaks: dict[str, float]
+
+    @property
+    def costs_too_much(self) -> bool:
+        """Whether it breaks a bound of what it costs, and not of the metric alone."""
+        return bool(set(self.breaks) - {DROP})
+
+
 class SearchRecord(Config):
     """A whole search. `importances` say how much of the objective's spread each knob explains;
-    `greater_is_better` is of the metric.
+    `greater_is_better` is of the metric. `results` are the trials run whole, the last one to stay.
     """
 
     trials: tuple[TrialRecord, ...]
     budget: Budget
     objective: str
     greater_is_better: bool
+    results: tuple[ResultRecord, ...] = ()
     importances: dict[str, float] = Field(default_factory=dict)
     watts: float | None = None
     grams_per_kwh: float | None = None
 
     @property
+    def holding(self) -> list[TrialRecord]:
+        """The trials that hold the budget, the best first."""
+        found = [trial for trial in self.trials if trial.holds(self.budget)]
+        sign = -1 if self.objective == METRIC and self.greater_is_better else 1
+        return sorted(found, key=lambda trial: sign * trial.costs[self.objective])
+
+    @property
     def best(self) -> TrialRecord | None:
         """Of the trials that hold the budget; None where none does."""
-        holding = [trial for trial in self.trials if trial.holds(self.budget)]
-        sign = -1 if self.objective == METRIC and self.greater_is_better else 1
-        return min(holding, key=lambda trial: sign * trial.costs[self.objective], default=None)
+        return next(iter(self.holding), None)
+
+    @property
+    def next_best(self) -> TrialRecord | None:
+        """The best that would hold the budget if each cost changed as that of the result did that
+        changed most: none whose own result costs too much. None where none would.
+        """
+        return next((trial for trial in self.holding if self._would_hold(trial)), None)
+
+    def _would_hold(self, trial: TrialRecord) -> bool:
+        of_trials = {trial.number: trial.costs for trial in self.trials}
+        bounds = {name: bound for name, bound in self.budget.bounds.items() if name != DROP}
+        return all(
+            trial.costs[name] * result.costs[name] <= bound * of_trials[result.number][name]
+            for result in self.results
+            for name, bound in bounds.items()
+            if name in result.costs
+        )
 
     @property
     def nearest(self) -> TrialRecord | None:

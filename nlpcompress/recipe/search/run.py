@@ -4,105 +4,30 @@ import json
 import logging
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 
-from nlpcompress import __version__
 from nlpcompress.bench import Report, read_report
-from nlpcompress.bench.report import FILE as REPORT
 from nlpcompress.errors import ConfigError, NlpCompressError
-from nlpcompress.evaluation.metrics import greater_is_better
-from nlpcompress.recipe.fingerprint import file_hashes, recipe_digest
 from nlpcompress.recipe.launch import join
 from nlpcompress.recipe.load import parse_recipe
 from nlpcompress.recipe.schema import Recipe
 from nlpcompress.recipe.search.check import check_points
-from nlpcompress.recipe.search.config import METRIC, PROMISE, SearchConfig
+from nlpcompress.recipe.search.job import SearchJob
 from nlpcompress.recipe.search.lead import Run, follow, leading
 from nlpcompress.recipe.search.page import write_record
 from nlpcompress.recipe.search.record import SearchRecord, trial_records
-from nlpcompress.recipe.search.shared import shared_stages, start_values
-from nlpcompress.recipe.search.trial import final_values, judged, own_point, trial_values
-from nlpcompress.recipe.workspace import PARTS, RESOLVED, Workspace, copy_whole, digest
+from nlpcompress.recipe.search.reports import keep_report, kept_report
+from nlpcompress.recipe.search.result import make_result
+from nlpcompress.recipe.search.shared import start_values
+from nlpcompress.recipe.search.trial import judged, own_point
+from nlpcompress.recipe.workspace import Workspace
 from nlpcompress.search.judged import GoesOn, Judged, SoFar
-from nlpcompress.search.promise import Promise
 from nlpcompress.search.searchers import require_optuna
 from nlpcompress.search.space import Point, Scalar, settings
 
 logger = logging.getLogger(__name__)
-KEPT = (RESOLVED, "report.md", "report.html", REPORT)
-"""Of a trial, the last one last: it says that all are there."""
 WORK = "work"
-
-
-@dataclass(frozen=True)
-class SearchJob:
-    """A recipe with a search, in its folder. Several processes may work on one."""
-
-    recipe: Recipe
-    out: Path
-    run: Run
-
-    @property
-    def config(self) -> SearchConfig:
-        """What the recipe says of its search."""
-        assert self.recipe.search is not None, "a recipe without a search"
-        return self.recipe.search
-
-    @property
-    def folder(self) -> Path:
-        """Where trials lie."""
-        return self.out / PARTS / "search"
-
-    @property
-    def greater_is_better(self) -> bool:
-        """Of the metric."""
-        return greater_is_better(self.recipe.evaluate.metrics[0])
-
-    @property
-    def maximize(self) -> bool:
-        """Whether more of the objective is better."""
-        return self.config.objective == METRIC and self.greater_is_better
-
-    @property
-    def promises(self) -> Promise | None:
-        """Who says which trials go on; None where Optuna's pruner does."""
-        if self.config.pruner != PROMISE:
-            return None
-        return Promise(self.config.budget, self.config.objective, self.maximize)
-
-    @cached_property
-    def name(self) -> str:
-        """Of the study: a recipe that says another thing or reads other files has another."""
-        values = self.recipe.to_json()
-        values["search"].pop("trials")
-        told = {**values, "out": None, "files": file_hashes(self.recipe), "version": __version__}
-        return f"{self.recipe.name}-{digest(told)}"
-
-    @cached_property
-    def shared(self) -> int:
-        """How many stages all trials begin with."""
-        return shared_stages(self.recipe)
-
-    @cached_property
-    def start(self) -> Path | None:
-        """The model that all trials start from; None where they share no stage."""
-        if not self.shared:
-            return None
-        return self.folder / f"start-{digest(start_values(self.recipe, self.shared))}"
-
-    def trial(self, number: int, chosen: Mapping[str, Scalar]) -> Recipe:
-        """What a trial runs."""
-        values = trial_values(
-            self.recipe, chosen, shared=self.shared, start=self.start, folder=self.folder
-        )
-        return parse_recipe(values | {"name": f"{self.recipe.name}-{number}"})
-
-    @property
-    def before(self) -> dict[str, float] | None:
-        """The metrics of that model, or, where its stages cut, of the one before."""
-        return read_report(self.start).rows[0].metrics if self.start else None
 
 
 def run_search(recipe: Recipe, out: Path, run: Run) -> Report:
@@ -159,12 +84,9 @@ def _search(recipe: Recipe, out: Path, run: Run) -> Report:
             grams_per_kwh=config.grams_per_kwh,
         )
         write_record(out, record)
-        best = record.best
-        if best is None:
+        if record.best is None:
             raise ConfigError(missed(record))
-        logger.info("best of %d trials: %d, %s", len(record.trials), best.number, best.point)
-        chosen = settings(config.space, best.point) | config.rungs[-1]
-        return run(parse_recipe(final_values(recipe, chosen)), out)
+        return make_result(job, record)
 
 
 def judge_trial(job: SearchJob, number: int, point: Point, goes_on: GoesOn) -> Judged | None:
@@ -172,7 +94,7 @@ def judge_trial(job: SearchJob, number: int, point: Point, goes_on: GoesOn) -> J
 
     `goes_on` says after each cheaper run whether a dearer one follows; None where none did.
     """
-    folder = job.folder / job.name / f"{number:04d}"
+    folder = job.folder_of(number)
     logger.info("trial %d: %s", number, json.dumps(point))
     try:
         found = _run_rungs(job, number, folder, settings(job.config.space, point), goes_on)
@@ -203,14 +125,11 @@ def _report_of(job: SearchJob, recipe: Recipe, folder: Path, rung: int) -> Repor
     """Of the trial's run, which a killed worker may have done. All its runs share a workspace, so
     that no stage before the first that differs is run twice.
     """
-    kept, work = folder / str(rung), folder / WORK
-    if (kept / REPORT).is_file() and read_report(kept).recipe_hash == recipe_digest(recipe):
-        return read_report(kept)
+    folder_kept, work = folder / str(rung), folder / WORK
+    if kept := kept_report(folder_kept, recipe):
+        return kept
     report = job.run(recipe, work)
-    kept.mkdir(exist_ok=True)
-    for name in KEPT:
-        if (work / name).is_file():
-            copy_whole(work / name, kept / name)
+    keep_report(work, folder_kept)
     return report
 
 

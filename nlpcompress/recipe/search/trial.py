@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from nlpcompress.bench import Report
+from nlpcompress.bench import Report, Row
 from nlpcompress.bench.decision import costs
 from nlpcompress.errors import ConfigError
 from nlpcompress.evaluation.metrics import greater_is_better
@@ -13,6 +13,7 @@ from nlpcompress.methods.table import METHODS
 from nlpcompress.recipe.artefacts import export_of_row
 from nlpcompress.recipe.overrides import set_value, values_at
 from nlpcompress.recipe.schema import TIMED, ExportConfig, Recipe
+from nlpcompress.recipe.search.config import METRIC, SearchConfig
 from nlpcompress.recipe.search.shared import STAGE, compares_times
 from nlpcompress.search.space import Point, Scalar, all_paths, point_of
 
@@ -95,21 +96,34 @@ def judged(recipe: Recipe, report: Report, before: Mapping[str, float] | None) -
     `before` are the metrics of the model that all trials start from; None where the report's own
     first row is it. Raises `ConfigError` when there is no such row, or not all was measured.
     """
-    search = recipe.search
+    search, metric = recipe.search, recipe.evaluate.metrics[0]
     assert search is not None, "a recipe without a search"
-    metric, rows = recipe.evaluate.metrics[0], {row.name: row for row in report.rows}
-    if search.row not in rows:
-        raise ConfigError(f"search.row: the report has no {search.row}, but {', '.join(rows)}")
-    row = rows[search.row]
-    found = costs(report, row, shape=search.shape or _last(row.latency_ms))
+    row = _counted(search, report)
+    found = costs_of_row(search, report)
     if before is not None:
         sign = 1 if greater_is_better(metric) else -1
         found["metric_drop"] = sign * (before[metric] - row.metrics[metric])
-    found["metric"] = row.metrics[metric]
+    found[METRIC] = row.metrics[metric]
     lacking = sorted({*search.budget.bounds, search.objective} - set(found))
     if lacking:
         raise ConfigError(f"search: {search.row} was not measured for {', '.join(lacking)}")
     return found
+
+
+def costs_of_row(search: SearchConfig, report: Report) -> dict[str, float]:
+    """What a budget can bound, of the row that counts, as far as the report has it.
+
+    Raises `ConfigError` when there is no such row.
+    """
+    row = _counted(search, report)
+    return costs(report, row, shape=search.shape or _last(row.latency_ms))
+
+
+def _counted(search: SearchConfig, report: Report) -> Row:
+    rows = {row.name: row for row in report.rows}
+    if search.row not in rows:
+        raise ConfigError(f"search.row: the report has no {search.row}, but {', '.join(rows)}")
+    return rows[search.row]
 
 
 def _last(names: Iterable[str]) -> str | None:

@@ -12,7 +12,8 @@ from nlpcompress.recipe import run_recipe
 from nlpcompress.recipe.fingerprint import recipe_digest
 from nlpcompress.recipe.load import load_recipe, parse_recipe
 from nlpcompress.recipe.search.check import check_points
-from nlpcompress.recipe.search.run import SearchJob, judge_trial, run_search
+from nlpcompress.recipe.search.job import SearchJob
+from nlpcompress.recipe.search.run import judge_trial, run_search
 from nlpcompress.recipe.search.trial import own_point
 from tests import children
 from tests.unit.recipe.searches import ALPHA, HEADS, LAST, NEURONS, SMOKE, recipe, report

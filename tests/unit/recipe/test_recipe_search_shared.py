@@ -9,7 +9,7 @@ import yaml
 from nlpcompress.bench import Report, Row, read_report, write_report
 from nlpcompress.recipe import run_recipe
 from nlpcompress.recipe.load import load_recipe, parse_recipe
-from nlpcompress.recipe.search.run import SearchJob
+from nlpcompress.recipe.search.job import SearchJob
 from nlpcompress.recipe.search.shared import shared_stages, start_values
 
 SMOKE = Path(__file__).parents[3] / "recipes" / "smoke"
