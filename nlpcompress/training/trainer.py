@@ -45,6 +45,7 @@ from nlpcompress.training.soft_labels import of_soft_labels
 from nlpcompress.training.teacher import prepare_teacher, require_teacher
 from nlpcompress.training.teacher_answers import TeacherData
 from nlpcompress.training.two_readers import TwoReadersTrainer
+from nlpcompress.training.whole_weights import refuse_sharding
 
 
 class CompressionTrainer(TwoReadersTrainer):
@@ -77,8 +78,10 @@ class CompressionTrainer(TwoReadersTrainer):
     `together` training examples in a row are drawn into one batch, such as a pair in both orders,
     if their number divides the batch size; batches by length go before it.
 
+    Several processes train by data parallelism (DDP), each with the whole model.
+
     Raises `ConfigError` when a method needs a teacher and there is none, teacher and student do
-    not fit together, or answers cannot be stored.
+    not fit together, answers cannot be stored, or FSDP or DeepSpeed would shard the model.
     """
 
     def __init__(
@@ -94,6 +97,7 @@ class CompressionTrainer(TwoReadersTrainer):
     ) -> None:
         teacher = require_teacher(methods, teacher)
         super().__init__(*args, **kwargs)
+        refuse_sharding(self)
         # An encoder's loss is a plain mean, although its forward has **kwargs: with True, Trainer
         # multiplies it by the accumulation steps and the processes (transformers 5).
         self.model_accepts_loss_kwargs = False

@@ -380,3 +380,16 @@ def test_head_pruning_from_training_to_a_smaller_model(tmp_path):
     rows = [layer.attention.self.query.out_features for layer in model.bert.encoder.layer]
     assert sum(rows) == 32 and min(rows) >= 8
     ours.train()
+
+
+@pytest.mark.parametrize(("flag", "name"), [("fsdp", "FSDP"), ("deepspeed", "DeepSpeed")])
+def test_a_model_in_shards_is_refused(tmp_path, flag, name):
+    class Sharded(CompressionTrainer):
+        """As with an accelerate config that shards, which this machine need not have."""
+
+        def create_accelerator_and_postprocess(self):
+            super().create_accelerator_and_postprocess()
+            setattr(self, f"is_{flag}_enabled", True)
+
+    with pytest.raises(ConfigError, match=f"{name} would shard the model .* without {name}"):
+        Sharded(tiny_bert(), arguments(tmp_path), train_dataset=Examples())
