@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from nlpcompress.core.nearest import nearest
+from nlpcompress.errors import ConfigError
 from nlpcompress.evaluation.evaluate import Predict, torch_predictor
 from nlpcompress.io.load import load_model_folder
 from nlpcompress.recipe.exporting import FLOAT
@@ -83,6 +85,34 @@ def _of_files(
         for middle, file in ROWS.items():
             if (onnx / file).is_file():
                 yield Artefact(f"{name}{middle}{last}", folder, onnx / file, after, runtime)
+
+
+def row_names(export: ExportConfig) -> Iterator[str]:
+    """What the rows of a result may be called; `auto` leaves out files that lose too much.
+
+    >>> list(row_names(ExportConfig(onnx=True, quantize="dynamic-int8")))
+    ['compressed', 'compressed-int8']
+    """
+    rest = torch_runtimes(export)
+    if export.onnx:
+        files = {FLOAT, *(FILES[way] for way in ways_of(export))}
+        for runtime in onnx_runtimes(export):
+            last = "" if runtime == ONNX_RUNTIME else f"-{runtime}"
+            yield from (f"{COMPRESSED}{end}{last}" for end, file in ROWS.items() if file in files)
+    else:
+        yield COMPRESSED
+        rest = tuple(runtime for runtime in rest if runtime != TORCH)
+    yield from (f"{COMPRESSED}-{runtime}" for runtime in rest)
+
+
+def check_row(row: str, export: ExportConfig, *, where: str) -> None:
+    """Raises `ConfigError` when an export gives a result no such row."""
+    names = list(row_names(export))
+    if row not in names:
+        raise ConfigError(
+            f"{where}: this recipe gives no row {row}{nearest(row, names)}; it gives "
+            f"{', '.join(names)}"
+        )
 
 
 def export_of_row(export: ExportConfig, row: str) -> ExportConfig:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from nlpcompress.errors import FormatError
+from nlpcompress.errors import ConfigError, FormatError
 from nlpcompress.io.contents import check_finished
 from nlpcompress.recipe.artefacts import COMPRESSED, TEACHER, Artefact, artefacts
 from nlpcompress.recipe.exporting import ONNX, export_part
@@ -30,10 +30,21 @@ def open_result(folder: str | Path, overrides: Sequence[str] = ()) -> Job:
 
 
 def result_rows(job: Job) -> list[Artefact]:
-    """Every artefact of the run: the teacher's while the parts are there, then the result's own."""
-    out = job.workspace.out
-    rows = teacher_rows(job) if has_teacher(job) else []
-    return [*rows, *artefacts(COMPRESSED, out, out / ONNX, job.last, job.recipe.export)]
+    """Every artefact of the run that is to be measured: the teacher's while the parts are there,
+    then the result's own.
+
+    Raises `ConfigError` when the one row that is asked for is not among them.
+    """
+    out, asked = job.workspace.out, job.recipe.evaluate.row
+    before = teacher_rows(job) if has_teacher(job) else []
+    own = list(artefacts(COMPRESSED, out, out / ONNX, job.last, job.recipe.export))
+    if asked is None:
+        return [*before, *own]
+    chosen = [row for row in own if row.name == asked]
+    if not chosen:
+        names = ", ".join(row.name for row in own)
+        raise ConfigError(f"evaluate.row: there is no {asked}, but {names}")
+    return [*before[:1], *chosen]
 
 
 def teacher_rows(job: Job) -> list[Artefact]:

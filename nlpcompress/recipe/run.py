@@ -11,6 +11,7 @@ from accelerate import PartialState
 from nlpcompress.bench import Report, read_report
 from nlpcompress.data.unlabelled import check_alike
 from nlpcompress.recipe.arguments import check_arguments
+from nlpcompress.recipe.artefacts import check_row
 from nlpcompress.recipe.finish import finish, finished
 from nlpcompress.recipe.frozen import check_frozen
 from nlpcompress.recipe.job import Job, duration
@@ -75,6 +76,8 @@ def _preflight(job: Job) -> None:
     check_lengths(job.recipe)
     check_arguments(job.recipe, job.workspace.out / PARTS)
     check_tools(job.recipe.export)
+    if job.recipe.evaluate.row is not None:
+        check_row(job.recipe.evaluate.row, job.recipe.export, where="evaluate.row")
     check_frozen(job.recipe, labels=job.data(0).labels)
     for position, stage in enumerate(job.recipe.stages):
         if stage.unlabelled is not None:

@@ -137,6 +137,12 @@ class EvaluateConfig(Config):
         description="also measure, export and time the model before the first cut; `timed` leaves "
         "its quality out",
     )
+    row: str | None = Field(
+        None,
+        min_length=1,
+        description="the only row of the result to measure, such as compressed-int8, and of the "
+        "model before its first; null: all of them",
+    )
 
 
 TIMED = "timed"

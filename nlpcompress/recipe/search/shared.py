@@ -38,7 +38,7 @@ def start_values(recipe: Recipe, count: int) -> dict[str, Any]:
     values = {key: value for key, value in recipe.to_json().items() if key not in OF_THE_RESULT}
     values["data"]["validation"] = True
     values["stages"] = values["stages"][:count]
-    values["evaluate"]["before"] = True
+    values["evaluate"] |= {"before": True, "row": None}
     values["export"] = {}
     return values | {"name": f"{recipe.name}-start"}
 

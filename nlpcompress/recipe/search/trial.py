@@ -31,9 +31,9 @@ def trial_values(
 ) -> dict[str, Any]:
     """The recipe with these settings, from the model in `start`, which has the `shared` stages.
 
-    Trials are judged on part of the training rows, and export no more than the row that counts is
-    made of. What a teacher answered, where that is stored, and costly scores lie in `folder`, for
-    all of them. Raises `ConfigError` for a path that leads nowhere.
+    Trials are judged on part of the training rows; they measure the row that counts, and export
+    no more than that is made of. What a teacher answered, where that is stored, and costly scores
+    lie in `folder`, for all of them. Raises `ConfigError` for a path that leads nowhere.
     """
     assert recipe.search is not None, "a recipe without a search"
     values = set_all(_plain(recipe), settings)
@@ -45,6 +45,7 @@ def trial_values(
     ]
     export = ExportConfig.parse(values["export"], where="export")
     values["export"] = export_of_row(export, recipe.search.row).to_json()
+    values["evaluate"]["row"] = recipe.search.row
     if start is not None:
         values["model"] = {"id": str(start), "task": recipe.model.task}
         values["evaluate"]["before"] = TIMED if compares_times(recipe) else False

@@ -290,3 +290,36 @@ def test_processes_that_were_launched_together_train_each_trial(tmp_path):
     assert trial["state"] == "complete"
     assert "2 processes on cpu" in ended.stderr
     assert read_report(tmp_path / "out").rows[1].name == "compressed"
+
+
+def test_a_trial_measures_the_row_that_counts_alone(tmp_path):
+    asked = ["search.trials=1", "export={onnx: true, quantize: dynamic-int8}"]
+    asked += ["search.row=compressed-int8", f"out={tmp_path}"]
+    found = run_recipe(load_recipe(SMOKE, asked))
+    (path,) = (tmp_path / ".stages" / "search").glob("smoke-search-*/0000/0/report.json")
+    (row,) = read_report(path.parent).rows
+    assert (row.name, row.onnx_file) == ("compressed-int8", "model_int8.onnx")
+    assert row.metrics and row.latency_ms and row.onnx_size_bytes
+    names = ["teacher", "teacher-int8", "compressed", "compressed-int8"]
+    assert [row.name for row in found.rows] == names
+
+
+def test_a_row_that_is_not_made_is_told_before_any_work(tmp_path):
+    def refused(text, **blocks):
+        values = recipe().to_json()
+        for name, changes in blocks.items():
+            values[name] = values[name] | changes
+        with pytest.raises(ConfigError, match=text):
+            run_search(parse_recipe(values), tmp_path, lambda *_: pytest.fail("nothing may run"))
+
+    refused(
+        "search.row: .* no row compressed-int8.*; it gives compressed$",
+        search={"row": "compressed-int8"},
+    )
+    refused(
+        "search.row is compressed, but evaluate.row .* compressed-x alone",
+        evaluate={"row": "compressed-x"},
+    )
+    chosen = {"export.quantize": {"choices": ["dynamic-int8"]}, "export.onnx": {"choices": [True]}}
+    values = recipe(chosen, row="compressed-int8")
+    check_points(values)

@@ -65,9 +65,9 @@ def test_a_cut_is_shared_where_no_trial_needs_the_model_in_front_of_it(name, spa
 
 def test_the_start_is_no_result_and_is_judged_beside_the_model_before():
     values = recipe("supernet", SPACE).to_json()
-    values |= {"storage": "bitmask-int8", "evaluate": {"before": False}}
+    values |= {"storage": "bitmask-int8", "evaluate": {"before": False, "row": "compressed"}}
     found = parse_recipe(start_values(parse_recipe(values), 3))
-    assert (found.storage, found.evaluate.before) == ("dense", True)
+    assert (found.storage, found.evaluate.before, found.evaluate.row) == ("dense", True, None)
     assert [stage.method for stage in found.stages] == ["fine_tune", "sort", "supernet"]
 
 

@@ -23,6 +23,7 @@ def test_a_trial_is_the_rest_of_the_recipe_on_part_of_the_training_rows():
     assert found["stages"][0]["config"]["keep"] == 0.75
     assert found["model"]["id"] == "search/start"
     assert (found["data"]["validation"], found["evaluate"]["before"]) == (True, False)
+    assert found["evaluate"]["row"] == "compressed"
     assert "search" not in found
 
 
