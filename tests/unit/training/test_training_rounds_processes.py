@@ -1,35 +1,17 @@
 """Rounds in real processes: killed, and two that train together."""
 
 import signal
+from functools import partial
 
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from tests.children import run
+from tests.unit.training.programs import trained
 from tests.unit.training.rounds_program import main
 from tests.unit.training.rounds_tiny import same
 from tests.unit.training.training_tiny import distance
 
-PLAIN = {
-    "learning_rate": "1e-3",
-    "report_to": "none",
-    "disable_tqdm": "true",
-    "use_cpu": "true",
-    "dataloader_pin_memory": "false",
-    "seed": "3",
-    "max_steps": "7",
-    "save_strategy": "steps",
-    "save_steps": "3",
-}
-
-
-def program(out, expect=0, *, processes=1, **values):
-    files = {"output_dir": out / "run", "weights": out / "w.safetensors"}
-    flags = {**PLAIN, **files, **values}
-    line = [part for key, value in flags.items() for part in (f"--{key}", value)]
-    done = run(main, line, out, processes=processes)
-    assert done.returncode == expect, done.stderr[-3000:]
-    return files["weights"]
+program = partial(trained, main, max_steps=7, save_strategy="steps", save_steps=3)
 
 
 def test_after_sigkill_in_the_last_round_the_next_process_ends_the_same(tmp_path):

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from nlpcompress.methods import make_method
 from nlpcompress.training import CompressionTrainer, last_checkpoint
-from tests.children import run
+from tests.unit.training.programs import trained
 from tests.unit.training.ragged_tiny import token_bert
 from tests.unit.training.training_program import main
 from tests.unit.training.training_tiny import (
@@ -22,27 +22,7 @@ from tests.unit.training.training_tiny import (
     weights,
 )
 
-PLAIN = {
-    "learning_rate": "1e-3",
-    "logging_steps": "2",
-    "report_to": "none",
-    "disable_tqdm": "true",
-    "use_cpu": "true",
-    "dataloader_pin_memory": "false",
-    "seed": "3",
-}
-
-
-def alone(out, expect=0, *, processes=1, **values):
-    """Run the program; `values` are its arguments beside the plain ones."""
-    files = {"output_dir": out / "run", "weights": out / "w.safetensors"}
-    flags = {**PLAIN, **files, **values}
-    line = [part for key, value in flags.items() for part in (f"--{key}", value)]
-    done = run(main, line, out, processes=processes)
-    assert done.returncode == expect, done.stderr[-3000:]
-    return files["weights"]
-
-
+alone = partial(trained, main, logging_steps=2)
 together = partial(alone, processes=2)
 
 
