@@ -15,8 +15,10 @@ from optuna.pruners import BasePruner, MedianPruner, NopPruner, SuccessiveHalvin
 from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from nlpcompress.errors import NlpCompressError
+from nlpcompress.errors import ConfigError, NlpCompressError
 from nlpcompress.search.judged import GoesOn, Judged, SoFar
 from nlpcompress.search.one_by_one import ERROR, judged_trials, running_trials
 from nlpcompress.search.promise import Way
@@ -61,12 +63,11 @@ def open_study(
     """The study, new or as it was left; a path is a journal file, text an address of a database.
 
     `pruner` says which trials are given up early: `halving` (all but the best of `factor`),
-    `median`, or none.
+    `median`, or none. Raises `ConfigError` when there is no such database, or no driver for it.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    place: str | BaseStorage = storage if isinstance(storage, str) else _journal(storage)
     return optuna.create_study(
-        storage=place,
+        storage=_database(storage) if isinstance(storage, str) else _journal(storage),
         study_name=name,
         direction="maximize" if maximize else "minimize",
         pruner=_pruner(pruner, factor),
@@ -230,6 +231,39 @@ def held(lock: Path) -> Iterator[None]:
     with lock.open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def _database(address: str) -> BaseStorage:
+    try:
+        return _with_tables(address)
+    except (ImportError, ValueError, SQLAlchemyError) as error:
+        raise ConfigError(
+            f"search.storage cannot be opened: {_without_password(error, address)}. It is the "
+            "address of a database that is there, as postgresql://user@host/name or "
+            "sqlite:////folder/file.db, whose driver is installed (such as psycopg); leave it out "
+            "for a file in the result folder"
+        ) from None
+
+
+def _with_tables(address: str) -> BaseStorage:
+    """Of workers that come to an empty database at once, one makes the tables, others fail."""
+    try:
+        return optuna.storages.get_storage(address)
+    except DBAPIError:
+        time.sleep(PATIENCE)
+        return optuna.storages.get_storage(address)
+
+
+def _without_password(error: BaseException, address: str) -> str:
+    """What lies behind the error, in the words of the driver."""
+    while error.__context__ is not None:
+        error = error.__context__
+    told = " ".join(str(error).split()).rstrip(".")
+    try:
+        password = make_url(address).password
+    except SQLAlchemyError:
+        return told
+    return told.replace(password, "***") if password else told
 
 
 def _journal(path: Path) -> JournalStorage:

@@ -60,7 +60,7 @@ class SearchJob:
     def name(self) -> str:
         """Of the study: a recipe that says another thing or reads other files has another."""
         values = self.recipe.to_json()
-        for key in ("trials", "finalists"):
+        for key in ("trials", "finalists", "storage"):
             values["search"].pop(key)
         told = {**values, "out": None, "files": file_hashes(self.recipe), "version": __version__}
         return f"{self.recipe.name}-{digest(told)}"

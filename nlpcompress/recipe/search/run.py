@@ -61,9 +61,6 @@ def _search(recipe: Recipe, out: Path, run: Run) -> Report:
     config = job.config
     check_points(recipe)
     Workspace(out).claim()
-    with held(job.folder / "whole.lock"):
-        if job.start:
-            run(parse_recipe(start_values(recipe, job.shared)), job.start)
     study = open_study(
         config.storage or job.folder / "journal.log",
         name=job.name,
@@ -71,6 +68,9 @@ def _search(recipe: Recipe, out: Path, run: Run) -> Report:
         pruner=None if job.promises else config.pruner,
         factor=config.fidelity.factor if config.fidelity else 1,
     )
+    with held(job.folder / "whole.lock"):
+        if job.start:
+            run(parse_recipe(start_values(recipe, job.shared)), job.start)
     how = How(config.searcher, recipe.seed, config.trials, job.promises, own_point(recipe))
     run_trials(study, config.space, partial(judge_trial, job), how=how, lock=job.folder / "lock")
     with held(job.folder / "whole.lock"):

@@ -70,6 +70,19 @@ def test_other_data_in_the_same_file_is_another_study(tmp_path):
     assert names[0] != names[1]
 
 
+def test_machines_that_reach_a_database_by_other_names_share_a_study(tmp_path):
+    addresses = ("postgresql://localhost/trials", "postgresql://far.example/trials")
+    first, second = (SearchJob(recipe(storage=one), tmp_path, run_by_size) for one in addresses)
+    assert first.name == second.name
+    assert SearchJob(recipe(searcher="random"), tmp_path, run_by_size).name != first.name
+
+
+def test_a_database_that_is_not_there_is_told_before_any_work(tmp_path):
+    asked = recipe(storage=f"sqlite:///{tmp_path}/no/such.db")
+    with pytest.raises(ConfigError, match="unable to open database file"):
+        run_search(asked, tmp_path / "out", lambda *_: pytest.fail("nothing may run"))
+
+
 def run_by_size(recipe, folder):
     """A run that takes no time: quality falls with the heads that are cut, size with both."""
     keep = {stage.method: stage.config.get("keep") for stage in recipe.stages}

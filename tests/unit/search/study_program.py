@@ -1,4 +1,4 @@
-"""A worker of the study in a folder: python study_program.py FOLDER TRIALS SECONDS_EACH"""
+"""A worker of a study: python study_program.py FOLDER TRIALS SECONDS_EACH [DATABASE]"""
 
 import sys
 import time
@@ -20,6 +20,6 @@ def judge(number, point, goes_on):
     return Judged(point["x"], {"x": point["x"] - 0.5}, {"x": point["x"]})
 
 
-study = open_study(folder / "journal.log", name="shared", maximize=True)
+study = open_study(*(sys.argv[4:] or [folder / "journal.log"]), name="shared", maximize=True)
 how = How("random", 0, trials)
 run_trials(study, space, judge, how=how, lock=folder / "lock")

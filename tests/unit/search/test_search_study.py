@@ -6,9 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import optuna
 import pytest
 from optuna.trial import TrialState
 from pydantic import TypeAdapter
+from sqlalchemy.exc import IntegrityError
 
 from nlpcompress.errors import ConfigError
 from nlpcompress.search.judged import Judged, SoFar
@@ -20,8 +22,8 @@ UNIT = TypeAdapter(Space).validate_python({"x": {"low": 0.0, "high": 1.0}})
 SPACE = TypeAdapter(Space).validate_python({"x": {"choices": [1, 2, 3]}})
 
 
-def worker(folder, trials, seconds):
-    command = [sys.executable, str(PROGRAM), str(folder), str(trials), str(seconds)]
+def worker(folder, trials, seconds, *database):
+    command = [sys.executable, str(PROGRAM), str(folder), str(trials), str(seconds), *database]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
@@ -35,15 +37,17 @@ def run(folder, judge, *, searcher="random", trials=6, **values):
     return study
 
 
-def test_two_workers_share_a_study_and_a_killed_one_costs_its_own_trial_alone(tmp_path):
-    doomed = worker(tmp_path, 8, 60)
+@pytest.mark.parametrize("address", [None, "sqlite:///{}/study.db"])
+def test_two_workers_share_a_study_and_a_killed_one_costs_its_own_trial_alone(tmp_path, address):
+    database = [address.format(tmp_path)] if address else []
+    doomed = worker(tmp_path, 8, 60, *database)
     assert doomed.stdout.readline().startswith("trial ")
-    other = worker(tmp_path, 8, 0.5)
+    other = worker(tmp_path, 8, 0.5, *database)
     assert other.stdout.readline().startswith("trial ")
     os.kill(doomed.pid, signal.SIGKILL)
     doomed.wait()
     assert other.wait(timeout=100) == 0
-    study = opened(tmp_path)
+    study = open_study(*(database or [tmp_path / "journal.log"]), name="shared", maximize=True)
     states = [trial.state.name for trial in study.trials]
     assert sorted(states) == ["COMPLETE"] * 8 + ["FAIL"]
     assert [trial.state for trial in counted(study)] == [TrialState.COMPLETE] * 8
@@ -235,3 +239,35 @@ def test_trials_that_were_given_up_do_not_lead_to_where_the_budget_is_broken(tmp
     run_trials(study, UNIT, judge, how=how, lock=tmp_path / "lock")
     late = [trial.params["x"] for trial in study.trials[20:]]
     assert sum(x > 0.8 for x in late) >= 10, "of 20: 15 were seen, and 0 where it was not told"
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("postgresql+nodriver://me:secret@localhost/x", "postgresql.nodriver"),
+        ("sqlite:////no/such/folder/x.db", "unable to open database file"),
+        ("sqlite://me:secret@secret/x.db", r"Invalid SQLite URL: sqlite://me:\*\*\*@\*\*\*/x.db"),
+        ("study.log", "Could not parse SQLAlchemy URL"),
+        ("redis://localhost", "RedisStorage is removed"),
+    ],
+)
+def test_a_database_that_cannot_be_opened_is_told_without_its_password(address, told):
+    with pytest.raises(ConfigError, match=f"search.storage cannot be opened: .*{told}") as error:
+        open_study(address, name="x", maximize=True)
+    assert "secret" not in str(error.value)
+
+
+def test_who_comes_as_another_makes_the_tables_comes_again(tmp_path, monkeypatch):
+    whole, came = optuna.storages.get_storage, []
+
+    def at_once(place):
+        came.append(place)
+        if len(came) == 1:
+            raise IntegrityError("create", {}, ValueError("duplicate key value"))
+        return whole(place)
+
+    monkeypatch.setattr(optuna.storages, "get_storage", at_once)
+    monkeypatch.setattr("nlpcompress.search.study.PATIENCE", 0)
+    address = f"sqlite:///{tmp_path}/x.db"
+    assert open_study(address, name="x", maximize=True).trials == []
+    assert came[:2] == [address, address]
