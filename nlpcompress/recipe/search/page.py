@@ -9,7 +9,8 @@ from nlpcompress.core.markdown import markdown_table
 from nlpcompress.core.whole import write_whole
 from nlpcompress.recipe.search.config import METRIC
 from nlpcompress.recipe.search.plot import front_svg
-from nlpcompress.recipe.search.record import ResultRecord, SearchRecord, TrialRecord
+from nlpcompress.recipe.search.record import CO2, KWH, ResultRecord, SearchRecord, TrialRecord
+from nlpcompress.recipe.search.trial_table import trial_table
 
 FILE, PAGE, PICTURE = "search.json", "search.md", "search.svg"
 FORMAT_VERSION = 1
@@ -22,10 +23,11 @@ def write_record(out: Path, record: SearchRecord) -> None:
         "format_version": FORMAT_VERSION,
         "best": best and best.number,
         "seconds": record.seconds,
-        "kwh_estimate": record.kwh_estimate,
-        "co2_grams_estimate": record.co2_grams_estimate,
+        **record.estimates(record.seconds),
         **record.to_json(),
     }
+    for trial in values["trials"]:
+        trial.update(record.estimates(trial["seconds"]))
     picture = front_svg(record)
     if picture:
         write_whole(out / PICTURE, picture)
@@ -51,7 +53,7 @@ def _page(record: SearchRecord, *, has_picture: bool) -> Iterator[str]:
         yield "\n## What mattered\n"
         yield markdown_table(["knob", "share of the spread"], shares)
     yield "\n## Trials\n"
-    yield _table(record)
+    yield trial_table(record)
 
 
 def broken(record: SearchRecord, result: ResultRecord) -> str:
@@ -73,33 +75,15 @@ def _told(record: SearchRecord, result: ResultRecord) -> str:
 
 
 def _estimates(record: SearchRecord) -> str:
-    if record.kwh_estimate is None:
+    found = record.estimates(record.seconds)
+    if not found:
         return ""
-    energy = f", about {record.kwh_estimate:.3g} kWh"
-    if record.co2_grams_estimate is None:
+    energy = f", about {found[KWH]:.3g} kWh"
+    if CO2 not in found:
         return f"{energy} (an estimate)"
-    return f"{energy} and {record.co2_grams_estimate:.3g} g of CO2 (estimates)"
+    return f"{energy} and {found[CO2]:.3g} g of CO2 (estimates)"
 
 
 def _said(record: SearchRecord, trial: TrialRecord) -> str:
     shown = [METRIC, *record.budget.bounds]
     return ", ".join(f"{name} {trial.costs[name]:.6g}" for name in shown)
-
-
-def _table(record: SearchRecord) -> str:
-    """A line a trial: its point, the metric, what is bounded, whether it holds."""
-    knobs = list(dict.fromkeys(name for trial in record.trials for name in trial.point))
-    costs, best = [METRIC, *record.budget.bounds], record.best
-    lines = []
-    for trial in record.trials:
-        told = [_short(trial.point[knob]) if knob in trial.point else "" for knob in knobs]
-        found = [_short(trial.costs[name]) if trial.costs else "" for name in costs]
-        holds = ("yes" if trial.holds(record.budget) else "no") if trial.costs else trial.state
-        mark = " (best)" if best and trial.number == best.number else ""
-        seconds = "" if trial.seconds is None else f"{trial.seconds:.1f}"
-        lines.append([f"{trial.number}{mark}", *told, *found, holds, seconds])
-    return markdown_table(["trial", *knobs, *costs, "holds", "seconds"], lines)
-
-
-def _short(value: object) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else str(value)

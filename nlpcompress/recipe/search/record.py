@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 JOULES_A_KWH = 3.6e6
 DROP = "metric_drop"
+KWH, CO2 = "kwh_estimate", "co2_grams_estimate"
 
 
 class TrialRecord(Config):
@@ -105,16 +106,15 @@ class SearchRecord(Config):
         """Of all trials together."""
         return sum(trial.seconds or 0.0 for trial in self.trials)
 
-    @property
-    def kwh_estimate(self) -> float | None:
-        """What a worker of so many watts takes in that time."""
-        return None if self.watts is None else self.watts * self.seconds / JOULES_A_KWH
-
-    @property
-    def co2_grams_estimate(self) -> float | None:
-        """Of that energy, where a kilowatt-hour makes so many grams."""
-        energy, grams = self.kwh_estimate, self.grams_per_kwh
-        return None if energy is None or grams is None else energy * grams
+    def estimates(self, seconds: float | None) -> dict[str, float]:
+        """`kwh_estimate`, what a worker of so many watts takes in that time, and where it is said
+        how many grams of CO2 a kilowatt-hour makes `co2_grams_estimate`.
+        """
+        if self.watts is None or seconds is None:
+            return {}
+        energy = self.watts * seconds / JOULES_A_KWH
+        grams = {} if self.grams_per_kwh is None else {CO2: energy * self.grams_per_kwh}
+        return {KWH: energy, **grams}
 
 
 def _seconds(trial: "optuna.trial.FrozenTrial") -> float | None:

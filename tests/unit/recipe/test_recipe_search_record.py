@@ -65,13 +65,20 @@ def test_the_page_tells_what_is_best_and_what_it_took(tmp_path):
     page = (tmp_path / "search.md").read_text()
     assert "**Trial 1 is best: metric 0.8, macs 5.**" in page
     assert "4 trials, 3 of them judged, in 36 s, about 0.001 kWh (an estimate)." in page
-    assert "| 1 (best) | 2 | 0.8 | 5 | yes |  |" in page
-    assert "| 3 | 4 |  |  | fail | 36.0 |" in page
+    assert "| 1 (best) | 2 | 0.8 | 5 | yes |  |  |" in page
+    assert "| 3 | 4 |  |  | fail | 36.0 | 0.001 |" in page
     write_record(tmp_path / "co2", searched(watts=100.0, grams_per_kwh=380.0))
     assert (
         "about 0.001 kWh and 0.38 g of CO2 (estimates)."
         in (tmp_path / "co2" / "search.md").read_text()
     )
+    assert (
+        "| 3 | 4 |  |  | fail | 36.0 | 0.001 | 0.38 |"
+        in (tmp_path / "co2" / "search.md").read_text()
+    )
+    *_, judged, failed = json.loads((tmp_path / "co2" / "search.json").read_text())["trials"]
+    assert failed["kwh_estimate"] == 0.001 and failed["co2_grams_estimate"] == 0.38
+    assert "kwh_estimate" not in judged, "its time is not known"
     picture = (tmp_path / "search.svg").read_text()
     assert picture.startswith("<svg") and "holds the budget" in picture
     assert "#000000" not in picture
