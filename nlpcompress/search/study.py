@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import optuna
 from optuna.pruners import BasePruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
-from optuna.storages import BaseStorage, JournalStorage
+from optuna.storages import JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.engine import make_url
@@ -233,7 +233,7 @@ def held(lock: Path) -> Iterator[None]:
         yield
 
 
-def _database(address: str) -> BaseStorage:
+def _database(address: str) -> RDBStorage:
     try:
         return _with_tables(address)
     except (ImportError, ValueError, SQLAlchemyError) as error:
@@ -245,13 +245,18 @@ def _database(address: str) -> BaseStorage:
         ) from None
 
 
-def _with_tables(address: str) -> BaseStorage:
+def _with_tables(address: str) -> RDBStorage:
     """Of workers that come to an empty database at once, one makes the tables, others fail."""
     try:
-        return optuna.storages.get_storage(address)
+        return _connected(address)
     except DBAPIError:
         time.sleep(PATIENCE)
-        return optuna.storages.get_storage(address)
+        return _connected(address)
+
+
+def _connected(address: str) -> RDBStorage:
+    """Trials take long: a connection that was closed in the meantime is made anew."""
+    return RDBStorage(address, engine_kwargs={"pool_pre_ping": True})
 
 
 def _without_password(error: BaseException, address: str) -> str:
@@ -261,7 +266,7 @@ def _without_password(error: BaseException, address: str) -> str:
     told = " ".join(str(error).split()).rstrip(".")
     try:
         password = make_url(address).password
-    except SQLAlchemyError:
+    except (ValueError, SQLAlchemyError):
         return told
     return told.replace(password, "***") if password else told
 

@@ -6,8 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import optuna
 import pytest
+from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 from pydantic import TypeAdapter
 from sqlalchemy.exc import IntegrityError
@@ -248,7 +248,8 @@ def test_trials_that_were_given_up_do_not_lead_to_where_the_budget_is_broken(tmp
         ("sqlite:////no/such/folder/x.db", "unable to open database file"),
         ("sqlite://me:secret@secret/x.db", r"Invalid SQLite URL: sqlite://me:\*\*\*@\*\*\*/x.db"),
         ("study.log", "Could not parse SQLAlchemy URL"),
-        ("redis://localhost", "RedisStorage is removed"),
+        ("redis://localhost", "Can't load plugin: .*redis"),
+        ("postgresql://me:secret@localhost:port/x", "invalid literal for int"),
     ],
 )
 def test_a_database_that_cannot_be_opened_is_told_without_its_password(address, told):
@@ -258,16 +259,26 @@ def test_a_database_that_cannot_be_opened_is_told_without_its_password(address, 
 
 
 def test_who_comes_as_another_makes_the_tables_comes_again(tmp_path, monkeypatch):
-    whole, came = optuna.storages.get_storage, []
+    came, address = [], f"sqlite:///{tmp_path}/x.db"
 
-    def at_once(place):
+    def at_once(place, **values):
         came.append(place)
         if len(came) == 1:
             raise IntegrityError("create", {}, ValueError("duplicate key value"))
-        return whole(place)
+        return RDBStorage(place, **values)
 
-    monkeypatch.setattr(optuna.storages, "get_storage", at_once)
+    monkeypatch.setattr("nlpcompress.search.study.RDBStorage", at_once)
     monkeypatch.setattr("nlpcompress.search.study.PATIENCE", 0)
-    address = f"sqlite:///{tmp_path}/x.db"
     assert open_study(address, name="x", maximize=True).trials == []
-    assert came[:2] == [address, address]
+    assert came == [address, address]
+
+
+def test_a_connection_that_was_closed_between_trials_is_made_anew(tmp_path):
+    study = open_study(f"sqlite:///{tmp_path}/x.db", name="x", maximize=True)
+    trial = study.ask()
+    pooled = list(study._storage._backend.engine.pool._pool.queue)
+    assert pooled
+    for connection in pooled:
+        connection.dbapi_connection.close()
+    study.tell(trial, 1.0)
+    assert study.best_value == 1.0
