@@ -12,18 +12,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import optuna
 from optuna.pruners import BasePruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
-from optuna.storages import JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from nlpcompress.errors import ConfigError, NlpCompressError
+from nlpcompress.errors import NlpCompressError
 from nlpcompress.search.judged import GoesOn, Judged, SoFar
 from nlpcompress.search.one_by_one import ERROR, judged_trials, running_trials
 from nlpcompress.search.promise import Way
 from nlpcompress.search.searchers import make_searcher
 from nlpcompress.search.space import Point, Space, suggest
+from nlpcompress.search.storages import database, journal
 
 POINT, COSTS, SAME_AS, WORKER, WAY = "point", "costs", "same_as", "worker", "way"
 NUMBER = "goes_on_with"
@@ -67,7 +64,7 @@ def open_study(
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna.create_study(
-        storage=_database(storage) if isinstance(storage, str) else _journal(storage),
+        storage=database(storage) if isinstance(storage, str) else journal(storage),
         study_name=name,
         direction="maximize" if maximize else "minimize",
         pruner=_pruner(pruner, factor),
@@ -231,50 +228,6 @@ def held(lock: Path) -> Iterator[None]:
     with lock.open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
-
-
-def _database(address: str) -> RDBStorage:
-    try:
-        return _with_tables(address)
-    except (ImportError, ValueError, SQLAlchemyError) as error:
-        raise ConfigError(
-            f"search.storage cannot be opened: {_without_password(error, address)}. It is the "
-            "address of a database that is there, as postgresql://user@host/name or "
-            "sqlite:////folder/file.db, whose driver is installed (such as psycopg); leave it out "
-            "for a file in the result folder"
-        ) from None
-
-
-def _with_tables(address: str) -> RDBStorage:
-    """Of workers that come to an empty database at once, one makes the tables, others fail."""
-    try:
-        return _connected(address)
-    except DBAPIError:
-        time.sleep(PATIENCE)
-        return _connected(address)
-
-
-def _connected(address: str) -> RDBStorage:
-    """Trials take long: a connection that was closed in the meantime is made anew."""
-    return RDBStorage(address, engine_kwargs={"pool_pre_ping": True})
-
-
-def _without_password(error: BaseException, address: str) -> str:
-    """What lies behind the error, in the words of the driver."""
-    while error.__context__ is not None:
-        error = error.__context__
-    told = " ".join(str(error).split()).rstrip(".")
-    try:
-        password = make_url(address).password
-    except (ValueError, SQLAlchemyError):
-        return told
-    return told.replace(password, "***") if password else told
-
-
-def _journal(path: Path) -> JournalStorage:
-    """By its whole path: of a relative one Optuna never finds out that its lock's owner died."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return JournalStorage(JournalFileBackend(str(path.resolve())))
 
 
 def _me() -> dict[str, Any]:
