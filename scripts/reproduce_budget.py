@@ -10,11 +10,13 @@ trained network by numbers written by hand; a search over these numbers has the 
 its result trains for as long; its first trial is the recipe by hand. It is to be as fast, or as
 small, as it can be; trials are judged on other rows than the test set, and must lose less there by
 about a standard error. The result is trained and scored on more rows, and timed anew: trials must
-hold the other bounds with a margin of a twentieth.
+hold the other bounds with a margin of a twentieth. In the end both results are timed in turns, with
+the model before.
 """
 
 import argparse
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,7 +27,10 @@ from nlpcompress import run_recipe
 from nlpcompress.bench import Report
 from nlpcompress.bench.decision import costs
 from nlpcompress.core.budget import Budget
+from nlpcompress.recipe.artefacts import TEACHER
 from nlpcompress.recipe.load import load_recipe, parse_recipe
+from nlpcompress.recipe.measuring import latencies
+from nlpcompress.recipe.result import open_result, result_rows
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 POINT = 0.01
@@ -121,7 +126,8 @@ def parse_arguments() -> argparse.Namespace:
 def run(cell: Cell, arguments: argparse.Namespace) -> Result:
     way, recipe = WAYS[cell.data], by_hand(cell, arguments)
     out = arguments.out / "runs"
-    hand = run_recipe(parse_recipe(recipe), out / f"{cell.name}_hand")
+    folders = {HAND: out / f"{cell.name}_hand", SEARCHED: out / f"{cell.name}_searched"}
+    hand = run_recipe(parse_recipe(recipe), folders[HAND])
     search = {
         "space": way.space,
         "budget": of_trials(way),
@@ -132,8 +138,10 @@ def run(cell: Cell, arguments: argparse.Namespace) -> Result:
         "trials": arguments.trials,
         "fidelity": way.fidelity,
     }
-    report = run_recipe(parse_recipe(recipe | {"search": search}), out / f"{cell.name}_searched")
+    report = run_recipe(parse_recipe(recipe | {"search": search}), folders[SEARCHED])
+    ratios = latency_ratios(folders, way)
     rows = {HAND: costs_of(hand, way), SEARCHED: costs_of(report, way)}
+    rows = {name: found | {"latency_ratio": ratios[name]} for name, found in rows.items()}
     return {
         **cell._asdict(),
         "accuracy": {row.name: row for row in report.rows}[way.row].metrics["accuracy"],
@@ -165,6 +173,16 @@ def costs_of(report: Report, way: Way) -> dict[str, float]:
     """What a budget can bound, of the row that counts."""
     row = next(row for row in report.rows if row.name == way.row)
     return costs(report, row, shape=way.shape)
+
+
+def latency_ratios(folders: dict[str, Path], way: Way) -> dict[str, float]:
+    """The times of both results as shares of that of the model before, all taken in turns."""
+    jobs = {name: open_result(folder) for name, folder in folders.items()}
+    own = {name: {row.name: row for row in result_rows(job)} for name, job in jobs.items()}
+    rows = [replace(found[way.row], name=name) for name, found in own.items()]
+    times = latencies(jobs[HAND], [own[HAND][TEACHER], *rows])
+    before = times[TEACHER][way.shape].median
+    return {name: times[name][way.shape].median / before for name in folders}
 
 
 def table(results: Sequence[Result]) -> str:
