@@ -7,22 +7,24 @@ A cell is a search for how a small ResNet is trained on pictures of clothes (lea
 schedule, weight decay, strength of RandAugment), judged on training pictures held out for that. One
 has random trials, all of them whole; the other the Parzen estimator, whose trials go on from a
 ninth of the steps to a third and to all of them while they are among the best third (successive
-halving). The table has how soon the second was as good as the best of the first, in seconds of
-trials.
+halving). The table has how soon the second was as good as the best of the first, in shares of what
+all trials of that took: steps of training, and seconds, in which are exports and judging, too.
 """
 
 import argparse
 import json
 from collections.abc import Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from cells import Result, run_cells, spread
 from pictures import MODELS, TASK, picture_parser, train
 
 from nlpcompress import run_recipe
-from nlpcompress.recipe.load import parse_recipe
+from nlpcompress.recipe.load import load_recipe, parse_recipe
 from nlpcompress.recipe.search.page import FILE
+from nlpcompress.recipe.workspace import PARTS, RESOLVED
 
 STAGE = "stages.0.train"
 SPACE: dict[str, Any] = {
@@ -68,12 +70,22 @@ def cells(arguments: argparse.Namespace) -> Iterator[Cell]:
 def run(cell: Cell, arguments: argparse.Namespace) -> Result:
     out = arguments.out / "runs" / cell.name
     run_recipe(parse_recipe(recipe(cell, arguments)), out)
-    trials = json.loads((out / FILE).read_text())["trials"]
-    told = [
-        {"seconds": trial["seconds"], "metric": trial["costs"].get("metric")} for trial in trials
+    trials = told_trials(out)
+    best = max(trial["metric"] or 0.0 for trial in trials)
+    return {**cell._asdict(), "accuracy": best, "trials": trials}
+
+
+def told_trials(out: Path) -> list[dict[str, Any]]:
+    """What each trial took, in seconds and in steps of training, and came to, if it was whole."""
+    return [
+        {
+            "seconds": trial["seconds"],
+            "steps": sum(load_recipe(path).stages[-1].train["max_steps"] for path in ran),
+            "metric": trial["costs"].get("metric"),
+        }
+        for trial in json.loads((out / FILE).read_text())["trials"]
+        for ran in [out.glob(f"{PARTS}/search/*/{trial['number']:04d}/[0-9]/{RESOLVED}")]
     ]
-    best = max(trial["metric"] or 0.0 for trial in told)
-    return {**cell._asdict(), "accuracy": best, "trials": told}
 
 
 def recipe(cell: Cell, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -105,7 +117,7 @@ def recipe(cell: Cell, arguments: argparse.Namespace) -> dict[str, Any]:
 def table(results: Sequence[Result]) -> str:
     """A line a seed, then both ways over all seeds."""
     lines = [
-        "| seed | best of random | seconds | best with fidelity | as good after | share |",
+        "| seed | best of random | steps | seconds | best with fidelity | as good after |",
         f"|---|{'---:|' * 5}",
     ]
     by_name = {(result["way"], result["seed"]): result for result in results}
@@ -117,22 +129,28 @@ def table(results: Sequence[Result]) -> str:
 
 
 def line(seed: int, whole: Result, cheap: Result) -> str:
-    spent = sum(trial["seconds"] for trial in whole["trials"])
-    after = seconds_until(whole["accuracy"], cheap["trials"])
-    told = "never | " if after is None else f"{after:.0f} s | {after / spent:.2f}"
+    steps, seconds = taken(whole["trials"])
+    good = until(whole["accuracy"], cheap["trials"])
+    after = "never"
+    if good:
+        own_steps, own_seconds = taken(good)
+        after = f"{own_steps / steps:.2f} of the steps, {own_seconds / seconds:.2f} of the time"
     return (
-        f"| {seed} | {whole['accuracy']:.4f} | {spent:.0f} s | {cheap['accuracy']:.4f} | {told} |"
+        f"| {seed} | {whole['accuracy']:.4f} | {steps} | {seconds:.0f} | {cheap['accuracy']:.4f} "
+        f"| {after} |"
     )
 
 
-def seconds_until(good: float, trials: Sequence[dict[str, Any]]) -> float | None:
-    """Of all trials until one is as good; None where none is."""
-    spent = 0.0
-    for trial in trials:
-        spent += trial["seconds"] or 0.0
-        if (trial["metric"] or 0.0) >= good:
-            return spent
-    return None
+def taken(trials: Sequence[dict[str, Any]]) -> tuple[int, float]:
+    """Steps and seconds."""
+    return sum(one["steps"] for one in trials), sum(one["seconds"] or 0.0 for one in trials)
+
+
+def until(good: float, trials: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
+    """The trials up to the first that is as good; none where none is."""
+    found = (place for place, trial in enumerate(trials) if (trial["metric"] or 0.0) >= good)
+    place = next(found, None)
+    return () if place is None else trials[: place + 1]
 
 
 if __name__ == "__main__":
