@@ -1,13 +1,14 @@
 """Does a search find a model that holds a budget, and a better one than a recipe written by hand?
 
     python scripts/reproduce_budget.py --out out/budget --data movies --seeds 0 1 2
-    python scripts/reproduce_budget.py --out out/budget --data clothes --trials 60
+    python scripts/reproduce_budget.py --out out/budget --data clothes --trials 40
     python scripts/reproduce_budget.py --out out/budget --report
 
 A cell is a seed. A budget says how large a file may be, what share of the time before it may take,
 and that it may lose a point of the test set. One of the recipes that come with the package cuts a
 trained network by numbers written by hand; a search over these numbers has the same stages, and
-its result trains for as long; its first trial is the recipe by hand. Of those that are small and
+its result trains for as long; its first trial is the recipe by hand, which is small and fast
+enough. Of those that are small and
 fast enough it seeks the one that loses least, judged on other rows than the test set. The result is
 trained and scored on more rows, and timed anew: trials must hold with a margin of a twentieth. In
 the end both results are timed in turns, with the model before.
@@ -73,7 +74,7 @@ WAYS = {
     "clothes": Way(
         "vision/taylor-fashion.yaml",
         ("bench.batch_sizes=[32]",),
-        Budget(size_bytes=90_000, latency_ratio=0.5, metric_drop=POINT),
+        Budget(size_bytes=105_000, latency_ratio=0.55, metric_drop=POINT),
         {
             "stages.1.config.keep_macs": {"low": 0.1, "high": 0.6},
             "stages.1.config.criterion": {"choices": ["taylor", "l2", "taylor_weight", "hrank"]},
