@@ -8,10 +8,9 @@ A cell is a seed. A budget says how large a file may be, what share of the time 
 and that it may lose a point of the test set. One of the recipes that come with the package cuts a
 trained network by numbers written by hand; a search over these numbers has the same stages, and
 its result trains for as long; its first trial is the recipe by hand, which is small and fast
-enough. Of those that are small and
-fast enough it seeks the one that loses least, judged on other rows than the test set. The result is
-trained and scored on more rows, and timed anew: trials must hold with a margin of a twentieth. In
-the end both results are timed in turns, with the model before.
+enough. Of those that are, too, it seeks the one that loses least, judged on other rows than the
+test set. The result is trained and scored on more rows, and timed anew: trials must hold with a
+margin of a twentieth. In the end both results are timed in turns, with the model before.
 """
 
 import argparse
