@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 
 class SoFar(NamedTuple):
-    """A trial on the way: the objective at this step, all that it costs, and what it misses by.
+    """A trial on the way: what it is compared by at this step, all that it costs, and what it
+    misses by.
 
     Where it is given up, searchers know it by what it misses.
     """

@@ -36,8 +36,8 @@ class FidelityConfig(Config):
         description="who goes on: promise: those that would be better than the best whole trial if "
         "they gained as much from there on as the one that gained most, by what they break of the "
         "budget and then by the objective; halving: the best of every `factor` trials that came as "
-        "far; median: those above the median of the others there. null: promise where there is a "
-        "budget, else halving",
+        "far, those that cost too much last; median: those above the median of the others there. "
+        "null: promise where the objective is a cost within a budget, else halving",
     )
     factor: int = Field(3, ge=2, description="of halving")
 
@@ -91,7 +91,8 @@ class SearchConfig(Config):
         """Who says which trials go on; None where all trials are whole."""
         if self.fidelity is None:
             return None
-        return self.fidelity.pruner or (PROMISE if self.budget.bounds else HALVING)
+        forecasts = self.budget.bounds and self.objective != METRIC
+        return self.fidelity.pruner or (PROMISE if forecasts else HALVING)
 
     @property
     def rungs(self) -> list[dict[str, Scalar]]:

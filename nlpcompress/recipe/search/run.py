@@ -16,7 +16,7 @@ from nlpcompress.recipe.search.check import check_points
 from nlpcompress.recipe.search.job import SearchJob
 from nlpcompress.recipe.search.lead import Run, follow, leading
 from nlpcompress.recipe.search.page import write_record
-from nlpcompress.recipe.search.record import SearchRecord, trial_records
+from nlpcompress.recipe.search.record import DROP, SearchRecord, trial_records
 from nlpcompress.recipe.search.reports import keep_report, kept_report
 from nlpcompress.recipe.search.result import make_result
 from nlpcompress.recipe.search.shared import start_values
@@ -28,6 +28,7 @@ from nlpcompress.search.space import Point, Scalar, settings
 
 logger = logging.getLogger(__name__)
 WORK = "work"
+WORST = 1e18
 
 
 def run_search(recipe: Recipe, out: Path, run: Run) -> Report:
@@ -116,9 +117,18 @@ def _run_rungs(
         if rung == last:
             break
         assert fidelity is not None, "cheaper runs without a fidelity"
-        if not goes_on(SoFar(goal, fidelity.factor**rung, found, misses)):
+        value = _compared(goal, misses, maximize=job.maximize)
+        if not goes_on(SoFar(value, fidelity.factor**rung, found, misses)):
             return None
     return Judged(goal, misses, found)
+
+
+def _compared(goal: float, misses: Mapping[str, float], *, maximize: bool) -> float:
+    """What trials are halved by: the objective, and of those that cost too much, which training
+    does not change, something worse than that of any other.
+    """
+    over = sum(share for name, share in misses.items() if name != DROP)
+    return goal if over == 0 else (-WORST if maximize else WORST) * (1 + over)
 
 
 def _report_of(job: SearchJob, recipe: Recipe, folder: Path, rung: int) -> Report:

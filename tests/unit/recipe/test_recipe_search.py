@@ -217,6 +217,38 @@ def test_a_fast_trial_that_cannot_hold_the_budget_does_not_go_on(tmp_path):
     assert 0.5 in whole and 0.25 not in whole[1:], "the first goes on in any case"
 
 
+def test_an_accurate_trial_that_costs_too_much_does_not_go_on(tmp_path):
+    whole = []
+
+    def run(recipe, folder):
+        if recipe.stages[-1].train.get("max_steps") == 4 and folder != tmp_path:
+            whole.append(recipe.stages[0].config["keep"])
+        return run_by_size(recipe, folder)
+
+    asked = recipe(
+        {HEADS: {"low": 0.25, "high": 1.0, "step": 0.25}},
+        fidelity={"path": "stages.3.train.max_steps", "values": [1, 4], "factor": 2},
+        budget={"parameters": 1300},
+        searcher="grid",
+        trials=4,
+    )
+    assert run_search(asked, tmp_path, run).rows[0].parameters == 1250
+    assert 0.75 in whole and 1.0 not in whole[1:], "the first goes on in any case"
+
+
+@pytest.mark.parametrize(
+    ("search", "pruner"),
+    [
+        ({"budget": {"parameters": 5}}, "halving"),
+        ({"budget": {}, "objective": "parameters"}, "halving"),
+        ({"budget": {"metric_drop": 0.1}, "objective": "parameters"}, "promise"),
+    ],
+)
+def test_forecasts_are_for_costs_within_a_budget(search, pruner):
+    fidelity = {"path": "stages.3.train.max_steps", "values": [1, 4]}
+    assert recipe(fidelity=fidelity, **search).search.pruner == pruner
+
+
 def test_the_runs_of_a_trial_share_their_first_stages_and_none_is_done_twice(tmp_path, caplog):
     few = [
         "search.trials=1",
