@@ -81,10 +81,14 @@ def _of_files(
     name: str, folder: Path, onnx: Path, after: int, export: ExportConfig
 ) -> Iterator[Artefact]:
     for runtime in onnx_runtimes(export):
-        last = "" if runtime == ONNX_RUNTIME else f"-{runtime}"
-        for middle, file in ROWS.items():
+        for end, file in ROWS.items():
             if (onnx / file).is_file():
-                yield Artefact(f"{name}{middle}{last}", folder, onnx / file, after, runtime)
+                yield Artefact(_named(name, end, runtime), folder, onnx / file, after, runtime)
+
+
+def _named(name: str, end: str, runtime: str) -> str:
+    """The row of an ONNX file."""
+    return f"{name}{end}{'' if runtime == ONNX_RUNTIME else f'-{runtime}'}"
 
 
 def row_names(export: ExportConfig) -> Iterator[str]:
@@ -96,9 +100,9 @@ def row_names(export: ExportConfig) -> Iterator[str]:
     rest = torch_runtimes(export)
     if export.onnx:
         files = {FLOAT, *(FILES[way] for way in ways_of(export))}
+        ends = [end for end, file in ROWS.items() if file in files]
         for runtime in onnx_runtimes(export):
-            last = "" if runtime == ONNX_RUNTIME else f"-{runtime}"
-            yield from (f"{COMPRESSED}{end}{last}" for end, file in ROWS.items() if file in files)
+            yield from (_named(COMPRESSED, end, runtime) for end in ends)
     else:
         yield COMPRESSED
         rest = tuple(runtime for runtime in rest if runtime != TORCH)
