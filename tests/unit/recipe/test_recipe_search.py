@@ -196,43 +196,39 @@ def test_a_search_of_real_runs_ends_in_a_result_like_any_other(tmp_path):
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("report.json")} == marks
 
 
-def test_a_fast_trial_that_cannot_hold_the_budget_does_not_go_on(tmp_path):
-    """Halving would have the fastest go on, which is the worst."""
+def whole_trials(asked, out):
+    """The search, and the shares of heads of the trials that came to their last run."""
     whole = []
 
     def run(recipe, folder):
-        if recipe.stages[-1].train.get("max_steps") == 4 and folder != tmp_path:
+        if recipe.stages[-1].train.get("max_steps") == 4 and folder != out:
             whole.append(recipe.stages[0].config["keep"])
         return run_by_size(recipe, folder)
 
-    asked = recipe(
+    return run_search(asked, out, run).rows[0], whole
+
+
+def cheap_first(factor, **search):
+    return recipe(
         {HEADS: {"low": 0.25, "high": 1.0, "step": 0.25}},
-        fidelity={"path": "stages.3.train.max_steps", "values": [1, 4], "factor": 4},
-        budget={"metric_drop": 0.25},
-        objective="parameters",
+        fidelity={"path": "stages.3.train.max_steps", "values": [1, 4], "factor": factor},
         searcher="grid",
         trials=4,
+        **search,
     )
-    assert run_search(asked, tmp_path, run).rows[0].parameters == 1000
+
+
+def test_a_fast_trial_that_cannot_hold_the_budget_does_not_go_on(tmp_path):
+    """Halving would have the fastest go on, which is the worst."""
+    asked = cheap_first(4, budget={"metric_drop": 0.25}, objective="parameters")
+    row, whole = whole_trials(asked, tmp_path)
+    assert row.parameters == 1000
     assert 0.5 in whole and 0.25 not in whole[1:], "the first goes on in any case"
 
 
 def test_an_accurate_trial_that_costs_too_much_does_not_go_on(tmp_path):
-    whole = []
-
-    def run(recipe, folder):
-        if recipe.stages[-1].train.get("max_steps") == 4 and folder != tmp_path:
-            whole.append(recipe.stages[0].config["keep"])
-        return run_by_size(recipe, folder)
-
-    asked = recipe(
-        {HEADS: {"low": 0.25, "high": 1.0, "step": 0.25}},
-        fidelity={"path": "stages.3.train.max_steps", "values": [1, 4], "factor": 2},
-        budget={"parameters": 1300},
-        searcher="grid",
-        trials=4,
-    )
-    assert run_search(asked, tmp_path, run).rows[0].parameters == 1250
+    row, whole = whole_trials(cheap_first(2, budget={"parameters": 1300}), tmp_path)
+    assert row.parameters == 1250
     assert 0.75 in whole and 1.0 not in whole[1:], "the first goes on in any case"
 
 
