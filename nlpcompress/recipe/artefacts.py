@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from nlpcompress.core.nearest import nearest
 from nlpcompress.errors import ConfigError
 from nlpcompress.evaluation.evaluate import Predict, torch_predictor
 from nlpcompress.io.load import load_model_folder
+from nlpcompress.recipe.checks.blocks import STATIC_KEYS
 from nlpcompress.recipe.exporting import FLOAT
 from nlpcompress.recipe.runtimes import OF_GRAPHS, onnx_runtimes, torch_runtimes
 from nlpcompress.recipe.schema import (
@@ -120,8 +122,8 @@ def check_row(row: str, export: ExportConfig, *, where: str) -> None:
 
 
 def export_of_row(export: ExportConfig, row: str) -> ExportConfig:
-    """The same export with as little beside the result's `row` as can be; `export` itself where it
-    makes no such row.
+    """The same export with as little beside the result's `row` as can be, and what it says of other
+    files left out; `export` itself where it makes no such row.
 
     >>> export = ExportConfig(onnx=True, quantize="auto", runtimes=("auto",))
     >>> few = export_of_row(export, "compressed-int8")
@@ -134,4 +136,9 @@ def export_of_row(export: ExportConfig, row: str) -> ExportConfig:
     way = ways.get(ROWS.get(rest.removesuffix(f"-{runtime}"), ""))
     if not export.onnx or way is None or runtime not in onnx_runtimes(export):
         return export
-    return export.model_copy(update={"quantize": way, "runtimes": (runtime,)})
+    changes: dict[str, Any] = {"quantize": way, "runtimes": (runtime,)}
+    of_others = [key for key, ways in STATIC_KEYS.items() if way not in ways]
+    if way == "none":
+        of_others.append("max_metric_drop")
+    changes |= {key: ExportConfig.model_fields[key].default for key in of_others}
+    return export.model_copy(update=changes)

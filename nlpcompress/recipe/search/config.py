@@ -13,6 +13,7 @@ from nlpcompress.search.space import Scalar, Space, all_paths, check_space
 
 METRIC = "metric"
 PROMISE, HALVING = "promise", "halving"
+GATE = "export.max_metric_drop"
 JUDGES = ("data.validation", "data.files.test", "data.test_samples", "evaluate.metrics")
 """Paths that say what trials are judged by: no knob may change them."""
 OBJECTIVES = (METRIC, *Budget.model_fields)
@@ -96,10 +97,14 @@ class SearchConfig(Config):
 
     @property
     def rungs(self) -> list[dict[str, Scalar]]:
-        """What is set beside a point, from the cheapest trial to the whole one, as the best is."""
+        """What is set beside a point, from the cheapest trial to the whole one, as the best is.
+
+        What 8 bits may cost is asked of whole ones: what has hardly learnt loses more.
+        """
         if self.fidelity is None:
             return [{}]
-        return [{self.fidelity.path: value} for value in self.fidelity.values]
+        *cheap, whole = [{self.fidelity.path: value} for value in self.fidelity.values]
+        return [*(rung | {GATE: None} for rung in cheap), whole]
 
     @model_validator(mode="after")
     def _can_be_searched(self) -> "SearchConfig":

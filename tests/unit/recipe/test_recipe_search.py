@@ -226,6 +226,28 @@ def test_a_fast_trial_that_cannot_hold_the_budget_does_not_go_on(tmp_path):
     assert 0.5 in whole and 0.25 not in whole[1:], "the first goes on in any case"
 
 
+def test_what_8_bits_may_cost_is_asked_of_whole_trials(tmp_path):
+    seen = []
+
+    def run(recipe, folder):
+        seen.append((recipe.stages[-1].train["max_steps"], recipe.export.max_metric_drop))
+        made = run_by_size(recipe, folder)
+        (row,) = made.rows
+        return made.model_copy(
+            update={"rows": (row.model_copy(update={"name": "compressed-int8"}),)}
+        )
+
+    rate = "stages.0.train.learning_rate"
+    fidelity = {"path": "stages.3.train.max_steps", "values": [1, 2, 4]}
+    asked = recipe({rate: {"choices": [1e-3]}}, fidelity=fidelity, budget={"parameters": 5000})
+    values = asked.to_json()
+    values["export"] = {"onnx": True, "quantize": "dynamic-int8", "max_metric_drop": 0.01}
+    values["search"]["row"] = "compressed-int8"
+    job = SearchJob(parse_recipe(values), tmp_path, run)
+    judge_trial(job, 0, {rate: 1e-3}, lambda *_: True)
+    assert seen == [(1, None), (2, None), (4, 0.01)]
+
+
 def test_an_accurate_trial_that_costs_too_much_does_not_go_on(tmp_path):
     row, whole = whole_trials(cheap_first(2, budget={"parameters": 1300}), tmp_path)
     assert row.parameters == 1250

@@ -52,6 +52,17 @@ def test_trials_export_no_more_than_their_row_takes(quantize, runtimes, row, lef
     assert (whole["quantize"], whole["runtimes"]) == (quantize, runtimes)
 
 
+@pytest.mark.parametrize("row", ["compressed", "compressed-int8", "compressed-static-int8"])
+def test_what_an_export_says_of_other_files_does_not_stop_a_trial(row):
+    said = {"per_channel": False, "calibration_samples": 64, "max_metric_drop": 0.01}
+    values = recipe().to_json()
+    values["export"] = {"onnx": True, "quantize": "auto", **said}
+    values["search"]["row"] = row
+    export = parse_recipe(trial_of(parse_recipe(values), {})).export
+    assert (export.max_metric_drop is None) == (row == "compressed")
+    assert (export.calibration_samples == 64) == (row == "compressed-static-int8")
+
+
 def test_a_trial_times_the_model_before_only_where_the_search_compares_with_it():
     for search in ({"objective": "latency_ratio"}, {"budget": {"latency_ratio": 0.5}}):
         found = trial_of(recipe(**search), {})
