@@ -17,11 +17,10 @@ Way = Sequence[Costs]
 
 @dataclass(frozen=True)
 class Promise:
-    """What must hold and what is sought; `greater` says whether more of it is better."""
+    """What must hold, and the cost that is sought, as little of it as can be."""
 
     budget: Budget
     objective: str
-    greater: bool
 
     def __call__(self, whole: Sequence[Way], way: Way) -> bool:
         """Whether the trial that came this way may become better than all that are whole.
@@ -33,26 +32,23 @@ class Promise:
         return self._place(self.forecast(whole, way)) < min(self._place(own[-1]) for own in whole)
 
     def forecast(self, whole: Sequence[Way], way: Way) -> dict[str, float]:
-        """What it costs in the end, if it gains as much of each as the one that gained most, or, of
-        what is sought small, keeps the share of it that whole trials kept: what is far off has
-        further to go.
+        """What it costs in the end, if it gains as much of each as the one that gained most, or
+        keeps the share of it that whole trials kept: what is far off has further to go.
         """
         now = len(way) - 1
         return {
-            name: self._last(name, value, [(own[now][name], own[-1][name]) for own in whole])
+            name: _last(value, [(own[now][name], own[-1][name]) for own in whole])
             for name, value in way[now].items()
         }
 
-    def _last(self, name: str, value: float, seen: Sequence[tuple[float, float]]) -> float:
-        """Of one cost that has this value now, where others had the first, and then the second."""
-        gains = [after - before for before, after in seen]
-        if self.greater and name == self.objective:
-            return value + max(gains)
-        before, after = map(sum, zip(*seen, strict=True))
-        share = after / before if min(before, after, value) > 0 else 1.0
-        return min(value + min(gains), value * share)
-
     def _place(self, costs: Costs) -> tuple[float, float]:
         """Less is better: what is broken, then the objective."""
-        sought = costs[self.objective]
-        return sum(self.budget.misses(costs).values()), -sought if self.greater else sought
+        return sum(self.budget.misses(costs).values()), costs[self.objective]
+
+
+def _last(value: float, seen: Sequence[tuple[float, float]]) -> float:
+    """Of one cost that has this value now, where others had the first, and then the second."""
+    gains = [after - before for before, after in seen]
+    before, after = map(sum, zip(*seen, strict=True))
+    share = after / before if min(before, after, value) > 0 else 1.0
+    return min(value + min(gains), value * share)

@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from urllib.parse import quote
 
 from optuna.storages import JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
@@ -53,12 +54,16 @@ def _connected(address: str) -> RDBStorage:
 
 
 def _without_password(error: BaseException, address: str) -> str:
-    """What lies behind the error, in the words of the driver."""
-    while error.__context__ is not None:
-        error = error.__context__
-    told = " ".join(str(error).split()).rstrip(".")
+    """What lies behind the error, in the words of the driver; of an address that cannot be read no
+    one knows which part is the password, so that nothing of it is told.
+    """
     try:
         password = make_url(address).password
     except (ValueError, SQLAlchemyError):
-        return told
-    return told.replace(password, "***") if password else told
+        return "it cannot be read as an address"
+    while error.__context__ is not None:
+        error = error.__context__
+    told = " ".join(str(error).split()).rstrip(".")
+    for secret in (password, quote(password)) if password else ():
+        told = told.replace(secret, "***")
+    return told

@@ -118,6 +118,12 @@ class SearchConfig(Config):
                 f"{judges[0]} says what trials are judged by, the same for all of them; set it in "
                 "the recipe, not in the search"
             )
+        if self.pruner == PROMISE and self.objective == METRIC:
+            raise ValueError(
+                "fidelity.pruner: promise forecasts what a trial will cost, and the objective is "
+                "the metric, of which forecasts by few whole trials let none go on; take halving "
+                "or median, or name a cost as objective"
+            )
         if self.grams_per_kwh is not None and self.watts is None:
             raise ValueError(
                 f"grams_per_kwh is {self.grams_per_kwh}, but without watts there is no energy to "

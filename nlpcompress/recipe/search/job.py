@@ -54,7 +54,7 @@ class SearchJob:
         """Who says which trials go on; None where Optuna's pruner does."""
         if self.config.pruner != PROMISE:
             return None
-        return Promise(self.config.budget, self.config.objective, self.maximize)
+        return Promise(self.config.budget, self.config.objective)
 
     @cached_property
     def name(self) -> str:

@@ -174,6 +174,10 @@ def test_cheap_trials_come_first_where_there_is_a_fidelity(tmp_path):
             {"space": {"data.files.test": {"choices": ["a"]}}},
             "data.files.test says what",
         ),
+        (
+            {"fidelity": {"path": "seed", "values": [1, 2], "pruner": "promise"}},
+            "promise forecasts what a trial will cost, and the objective is the metric",
+        ),
         ({"budget": {"paramters": 5}}, "search.budget.paramters.*did you mean 'parameters'"),
     ],
 )

@@ -5,7 +5,7 @@ import pytest
 from nlpcompress.core.budget import Budget
 from nlpcompress.search.promise import Promise
 
-FASTEST = Promise(Budget(metric_drop=0.01), "latency_ms", greater=False)
+FASTEST = Promise(Budget(metric_drop=0.01), "latency_ms")
 
 
 def costs(drop, milliseconds):
@@ -51,14 +51,3 @@ def test_what_is_better_than_before_in_the_end_leaves_no_share():
     whole = [[costs(0.05, 5.0), costs(-0.001, 5.0)]]
     assert FASTEST.forecast(whole, [costs(0.06, 5.0)]) == pytest.approx(costs(0.009, 5.0))
     assert FASTEST.forecast(WHOLE, [costs(-0.01, 5.0)]) == pytest.approx(costs(-0.052, 5.0))
-
-
-def test_a_metric_that_is_sought_is_forecast_upwards():
-    best = Promise(Budget(parameters=100), "metric", greater=True)
-    whole = [
-        [{"metric": 0.6, "parameters": 90}, {"metric": 0.8, "parameters": 90}],
-        [{"metric": 0.7, "parameters": 90}, {"metric": 0.75, "parameters": 90}],
-    ]
-    assert best(whole, [{"metric": 0.61, "parameters": 100}])
-    assert not best(whole, [{"metric": 0.59, "parameters": 100}])
-    assert not best(whole, [{"metric": 0.79, "parameters": 101}])

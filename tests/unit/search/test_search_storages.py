@@ -14,9 +14,10 @@ from nlpcompress.search.study import open_study
         ("postgresql+nodriver://me:secret@localhost/x", "postgresql.nodriver"),
         ("sqlite:////no/such/folder/x.db", "unable to open database file"),
         ("sqlite://me:secret@secret/x.db", r"Invalid SQLite URL: sqlite://me:\*\*\*@\*\*\*/x.db"),
-        ("study.log", "Could not parse SQLAlchemy URL"),
+        ("study.log", "it cannot be read as an address"),
+        ("postgresql://me:secret/x", "it cannot be read as an address"),
         ("redis://localhost", "Can't load plugin: .*redis"),
-        ("postgresql://me:secret@localhost:port/x", "invalid literal for int"),
+        ("postgresql://me:secret@localhost:port/x", "it cannot be read as an address"),
     ],
 )
 def test_a_database_that_cannot_be_opened_is_told_without_its_password(address, told):
