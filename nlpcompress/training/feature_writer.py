@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +22,25 @@ from nlpcompress.models.stored_features import FeatureName, key
 class FeatureWriter:
     """Writes what is wanted of a teacher, batch by batch as it runs.
 
-    Nothing is in `folder` before `close`, which makes it whole. Raises `ConfigError` for features
-    that float16 cannot hold, and for tokens of which no mask says whether they are padding.
+    `order` is of the examples' numbers, as the teacher sees them. Nothing is in `folder` before
+    `close`, which makes it whole. Raises `ConfigError` for features that float16 cannot hold, and
+    for tokens of which no mask says whether they are padding.
     """
 
-    def __init__(self, teacher: nn.Module, wanted: Collection[FeatureName], folder: Path) -> None:
+    def __init__(
+        self,
+        teacher: nn.Module,
+        wanted: Collection[FeatureName],
+        folder: Path,
+        order: Sequence[int],
+    ) -> None:
         self._wanted = sorted(wanted, key=str)
         self._features = Features(
             teacher,
             states=[place for kind, place in self._wanted if kind == "hidden"],
             attentions=sorted({int(place) for kind, place in self._wanted if kind != "hidden"}),
         )
-        self._folder = folder
+        self._folder, self._order = folder, order
         self._partial = folder.with_name(f".{folder.name}.{os.getpid()}tmp")
         self._shapes: dict[str, list[int]] = {}
         self._of_tokens: set[str] = set()
@@ -94,6 +101,7 @@ class FeatureWriter:
         index = {
             "shapes": self._shapes,
             "of_tokens": sorted(self._of_tokens),
+            "order": list(self._order),
             "lengths": self._lengths,
             "scales": self._scales,
         }

@@ -36,7 +36,7 @@ from nlpcompress.training.numbered import Collate
 from nlpcompress.training.teacher import teacher_runner
 
 OF_TOKENS = ("start_logits", "end_logits")
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 TeacherData = tuple[Sequence[Any], Collate]
 """The training examples as a teacher reads them, and what makes batches of them."""
 
@@ -98,18 +98,18 @@ def store_answers(  # noqa: PLR0913
     teacher itself by what that rounds away.
 
     The teacher is in eval mode, on its device. Rows of a `datasets.Dataset` with `input_ids` are
-    seen by length, the longest first, so that little of a batch is padding; other examples, and any
-    whose features are stored, in their order. What it says of an example must not depend on how far
-    that is padded, as it does with padding on the left where positions count from there. Raises
-    `ConfigError` when a batch is not the same twice (random augmentation), or an example not the
-    same in another batch (random masking): it has no one answer.
+    seen by length, the longest first, so that little of a batch is padding; other examples in their
+    order. What it says of an example must not depend on how far that is padded, as it does with
+    padding on the left where positions count from there. Raises `ConfigError` when a batch is not
+    the same twice (random augmentation), or an example not the same in another batch (random
+    masking): it has no one answer.
     """
 
     def inputs(examples: list[Any]) -> dict[str, Tensor]:
         batch = collate(examples)
         return {k: v for k, v in batch.items() if k not in label_names and accepts(teacher, k)}
 
-    order = list(range(len(dataset))) if features else _longest_first(dataset)
+    order = _longest_first(dataset)
 
     def batches() -> Iterator[dict[str, Tensor]]:
         apart = torch.Generator()  # the trainer's own randomness does not move
@@ -122,7 +122,7 @@ def store_answers(  # noqa: PLR0913
     path = Path(folder) / f"{_key(teacher, batches(), features)}.safetensors"
     if not path.exists():
         count = -(-len(dataset) // batch_size)
-        with _writer(teacher, features, path) as writer:
+        with _writer(teacher, features, path, order) as writer:
             answers = _answers(teacher, batches(), count, writer)
         _write(path, _in_order(answers, order))
     table = FeatureTable(_features_of(path)) if features else None
@@ -154,9 +154,11 @@ def _in_order(answers: Mapping[str, Tensor], order: Sequence[int]) -> dict[str, 
 
 
 def _writer(
-    teacher: nn.Module, features: Collection[FeatureName], path: Path
+    teacher: nn.Module, features: Collection[FeatureName], path: Path, order: Sequence[int]
 ) -> AbstractContextManager[FeatureWriter | None]:
-    return FeatureWriter(teacher, features, _features_of(path)) if features else nullcontext()
+    if not features:
+        return nullcontext()
+    return FeatureWriter(teacher, features, _features_of(path), order)
 
 
 def _features_of(path: Path) -> Path:

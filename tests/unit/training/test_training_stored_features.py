@@ -13,7 +13,7 @@ from nlpcompress.models.features import Features
 from nlpcompress.training import CompressionTrainer
 from nlpcompress.training.teacher_answers import store_answers
 from tests.families import FAMILIES
-from tests.unit.training.ragged_tiny import RaggedTokens, collate, other, token_bert
+from tests.unit.training.ragged_tiny import RaggedTokens, collate, other, table, token_bert
 from tests.unit.training.training_tiny import arguments, distance, weights
 
 HIDDEN = {"layers": "uniform"}
@@ -73,9 +73,16 @@ def test_training_is_the_same_as_with_the_teacher(tmp_path, methods, how):
     assert distance(ends[0], weights(token_bert())) > 5e-3 > 10 * distance(*ends)
 
 
-def test_what_is_stored_is_what_the_teacher_computes(tmp_path):
-    teacher = other(token_bert()).eval()
-    stored = store_answers(teacher, RaggedTokens(), collate, tmp_path, features=NAMES, batch_size=5)
+@pytest.mark.parametrize("made", [lambda data: data, table], ids=["numbered", "table"])
+def test_what_is_stored_is_what_the_teacher_computes(tmp_path, made):
+    teacher, widths = other(token_bert()).eval(), []
+    teacher.register_forward_hook(
+        lambda model, args, kwargs, output: widths.append(kwargs["input_ids"].shape[1]),
+        with_kwargs=True,
+    )
+    data = made(RaggedTokens())
+    stored = store_answers(teacher, data, collate, tmp_path, features=NAMES, batch_size=5)
+    assert (widths == sorted(widths, reverse=True)) == (made is table)
     live = Features(teacher, states=[0, 2], attentions=[1, 2])
     for rows in ([5, 0, 11], [3], [47, 47]):
         batch = collate([RaggedTokens()[row] for row in rows])

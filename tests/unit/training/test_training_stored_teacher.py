@@ -15,6 +15,7 @@ from nlpcompress.errors import ConfigError
 from nlpcompress.methods import make_method
 from nlpcompress.training import CompressionTrainer
 from nlpcompress.training.teacher_answers import store_answers
+from tests.unit.training.ragged_tiny import table
 from tests.unit.training.training_tiny import (
     Examples,
     arguments,
@@ -108,12 +109,6 @@ def test_anything_else_is_another_file(tmp_path):
     before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     store_answers(teacher, Ragged(), collate, tmp_path)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
-
-
-def table(data):
-    """The same rows as a table, of which the lengths are known beforehand."""
-    rows = [{name: value.tolist() for name, value in row.items()} for row in data]
-    return datasets.Dataset.from_list(rows).with_format("torch")
 
 
 def test_of_a_table_the_longest_rows_are_asked_first_and_answers_stand_in_its_order(tmp_path):
