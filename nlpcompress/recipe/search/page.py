@@ -7,7 +7,6 @@ from typing import Any
 
 from nlpcompress.core.markdown import markdown_table
 from nlpcompress.core.whole import write_whole
-from nlpcompress.recipe.search.config import METRIC
 from nlpcompress.recipe.search.plot import front_svg
 from nlpcompress.recipe.search.record import CO2, KWH, ResultRecord, SearchRecord, TrialRecord
 from nlpcompress.recipe.search.trial_table import trial_table
@@ -68,10 +67,9 @@ def broken(record: SearchRecord, result: ResultRecord) -> str:
 def _told(record: SearchRecord, result: ResultRecord) -> str:
     if result.breaks:
         return f"breaks {broken(record, result)}"
-    told = [
-        f"{name} {result.costs[name]:.6g}" for name in record.budget.bounds if name in result.costs
-    ]
-    return f"holds the budget: {', '.join(told)}" if told else "is the result"
+    verdict = "holds the budget" if record.budget.bounds else "is the result"
+    told = [f"{name} {result.costs[name]:.6g}" for name in record.counted if name in result.costs]
+    return f"{verdict}: {', '.join(told)}" if told else verdict
 
 
 def _estimates(record: SearchRecord) -> str:
@@ -85,5 +83,4 @@ def _estimates(record: SearchRecord) -> str:
 
 
 def _said(record: SearchRecord, trial: TrialRecord) -> str:
-    shown = [METRIC, *record.budget.bounds]
-    return ", ".join(f"{name} {trial.costs[name]:.6g}" for name in shown)
+    return ", ".join(f"{name} {trial.costs[name]:.6g}" for name in record.counted)

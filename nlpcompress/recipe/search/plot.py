@@ -6,25 +6,27 @@ from matplotlib.figure import Figure
 from nlpcompress.bench.plots import to_svg
 from nlpcompress.bench.style import COLOURS, FAINT, STYLE
 from nlpcompress.recipe.search.config import METRIC
-from nlpcompress.recipe.search.record import SearchRecord
+from nlpcompress.recipe.search.record import DROP, SearchRecord
 from nlpcompress.search.pareto import front
 
 
 def front_svg(record: SearchRecord) -> str | None:
-    """The metric over the first bound that is no drop of it; those that none beats are joined.
+    """The metric over the cost that is sought, or the first that is bounded; those that none beats
+    are joined.
 
-    None where fewer than two trials were judged, or nothing but the metric is bounded.
+    None where fewer than two trials were judged, or nothing but the metric counts.
     """
     judged = [trial for trial in record.trials if trial.costs]
-    bounded = [name for name in record.budget.bounds if name != "metric_drop"]
-    if len(judged) < 2 or not bounded:
+    costs = [name for name in record.counted if name not in (METRIC, DROP)]
+    if len(judged) < 2 or not costs:
         return None
-    (cost, *_), figure = bounded, Figure(figsize=(7.0, 4.0), layout="constrained")
+    (cost, *_), figure = costs, Figure(figsize=(7.0, 4.0), layout="constrained")
     sign = -1 if record.greater_is_better else 1
     places = front([(trial.costs[cost], sign * trial.costs[METRIC]) for trial in judged])
     with matplotlib.rc_context(STYLE):
         axes = figure.subplots()
-        axes.axvline(record.budget.bounds[cost], color=FAINT, lw=1, ls=":")
+        if cost in record.budget.bounds:
+            axes.axvline(record.budget.bounds[cost], color=FAINT, lw=1, ls=":")
         edge = sorted((judged[i].costs[cost], judged[i].costs[METRIC]) for i in places)
         axes.plot(*zip(*edge, strict=True), color=FAINT, lw=1)
         for holds, colour, label in ((False, COLOURS[0], "breaks"), (True, COLOURS[1], "holds")):

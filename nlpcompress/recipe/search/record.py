@@ -63,6 +63,11 @@ class SearchRecord(Config):
     grams_per_kwh: float | None = None
 
     @property
+    def counted(self) -> list[str]:
+        """What a trial is told by: the metric, the objective, and what is bounded."""
+        return list(dict.fromkeys([METRIC, self.objective, *self.budget.bounds]))
+
+    @property
     def holding(self) -> list[TrialRecord]:
         """The trials that hold the budget, the best first."""
         found = [trial for trial in self.trials if trial.holds(self.budget)]

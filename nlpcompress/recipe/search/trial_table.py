@@ -3,28 +3,28 @@
 from collections.abc import Iterator
 
 from nlpcompress.core.markdown import markdown_table
-from nlpcompress.recipe.search.config import METRIC
 from nlpcompress.recipe.search.record import CO2, KWH, SearchRecord, TrialRecord
 
 ESTIMATES = {KWH: "kWh (estimate)", CO2: "g of CO2 (estimate)"}
 
 
 def trial_table(record: SearchRecord) -> str:
-    """A line a trial: its point, the metric, what is bounded, whether it holds, what it took."""
+    """A line a trial: its point, the metric, what is sought and bounded, whether it holds, what it
+    took.
+    """
     knobs = list(dict.fromkeys(name for trial in record.trials for name in trial.point))
-    costs = [METRIC, *record.budget.bounds]
     took = ["seconds", *(ESTIMATES[name] for name in record.estimates(0.0))]
     lines = [
         [
             _title(record, trial),
             *(_short(trial.point.get(knob, "")) for knob in knobs),
-            *(_short(trial.costs.get(cost, "")) for cost in costs),
+            *(_short(trial.costs.get(cost, "")) for cost in record.counted),
             _verdict(record, trial),
             *_took(record, trial, len(took)),
         ]
         for trial in record.trials
     ]
-    return markdown_table(["trial", *knobs, *costs, "holds", *took], lines)
+    return markdown_table(["trial", *knobs, *record.counted, "holds", *took], lines)
 
 
 def _title(record: SearchRecord, trial: TrialRecord) -> str:

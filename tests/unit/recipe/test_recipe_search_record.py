@@ -6,7 +6,12 @@ import optuna
 
 from nlpcompress.core.budget import Budget
 from nlpcompress.recipe.search.page import write_record
-from nlpcompress.recipe.search.record import SearchRecord, TrialRecord, trial_records
+from nlpcompress.recipe.search.record import (
+    ResultRecord,
+    SearchRecord,
+    TrialRecord,
+    trial_records,
+)
 from nlpcompress.recipe.search.run import missed
 
 TRIALS = (
@@ -86,3 +91,21 @@ def test_the_page_tells_what_is_best_and_what_it_took(tmp_path):
     write_record(tmp_path / "none", searched(TRIALS[:1]))
     assert "**No trial holds the budget.**" in (tmp_path / "none" / "search.md").read_text()
     assert not (tmp_path / "none" / "search.svg").exists()
+
+
+def test_what_is_sought_is_told_where_it_is_not_bounded(tmp_path):
+    costs = (
+        {"metric": 0.9, "macs": 5, "parameters": 7},
+        {"metric": 0.8, "macs": 4, "parameters": 6},
+    )
+    trials = tuple(
+        TrialRecord(number=number, state="complete", point={}, costs=own)
+        for number, own in enumerate(costs)
+    )
+    result = ResultRecord(number=1, costs={"macs": 4, "parameters": 6.5}, breaks={})
+    write_record(tmp_path, searched(trials, objective="parameters", results=(result,)))
+    page = (tmp_path / "search.md").read_text()
+    assert "**Trial 1 is best: metric 0.8, parameters 6, macs 4.**" in page
+    assert "Made whole, trial 1 holds the budget: parameters 6.5, macs 4." in page
+    assert "| trial | metric | parameters | macs | holds | seconds |" in page
+    assert "<!-- parameters -->" in (tmp_path / "search.svg").read_text()
