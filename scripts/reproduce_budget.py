@@ -1,6 +1,6 @@
 """Does a search find a model that holds a budget, and a better one than a recipe written by hand?
 
-    python scripts/reproduce_budget.py --out out/budget --data movies --once --bf16
+    python scripts/reproduce_budget.py --out out/budget --data movies --once --trials 40 --bf16
     python scripts/reproduce_budget.py --out out/budget --data clothes --trials 40
     python scripts/reproduce_budget.py --out out/budget --report
 
@@ -119,10 +119,15 @@ def parse_arguments() -> argparse.Namespace:
     parser = parser_of(__doc__, "out/budget")
     parser.add_argument("--data", nargs="+", default=list(WAYS), choices=WAYS)
     parser.add_argument("--trials", type=int, default=24)
-    parser.add_argument("--once", action="store_true", help="search with the first seed alone")
+    parser.add_argument(
+        "--once", action="store_true", help="search with the first seed alone (with one worker)"
+    )
     parser.add_argument("--train-samples", type=int, default=None)
     parser.add_argument("--test-samples", type=int, default=None)
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.once and arguments.workers > 1:
+        parser.error("--once: the other seeds run what the first has found; leave --workers out")
+    return arguments
 
 
 def run(cell: Cell, arguments: argparse.Namespace) -> Result:
@@ -168,8 +173,9 @@ def searched(cell: Cell, recipe: dict[str, Any], arguments: argparse.Namespace) 
 
 def of_trials(way: Way) -> dict[str, float]:
     """What trials must hold; the drop is left out where there is to be as little as can be."""
-    left_out = "metric_drop" if way.objective == METRIC else None
-    bounds = {name: bound for name, bound in way.budget.bounds.items() if name != left_out}
+    bounds = dict(way.budget.bounds)
+    if way.objective == METRIC:
+        del bounds["metric_drop"]
     return {name: type(bound)((1 - MARGIN) * bound) for name, bound in bounds.items()}
 
 

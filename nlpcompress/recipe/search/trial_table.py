@@ -9,9 +9,7 @@ ESTIMATES = {KWH: "kWh (estimate)", CO2: "g of CO2 (estimate)"}
 
 
 def trial_table(record: SearchRecord) -> str:
-    """A line a trial: its point, the metric, what is sought and bounded, whether it holds, what it
-    took.
-    """
+    """A line a trial: its point, what counts, whether it holds, what it took."""
     knobs = list(dict.fromkeys(name for trial in record.trials for name in trial.point))
     took = ["seconds", *(ESTIMATES[name] for name in record.estimates(0.0))]
     lines = [

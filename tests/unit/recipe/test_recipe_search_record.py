@@ -32,6 +32,13 @@ def searched(trials=TRIALS, *, objective="metric", **values):
     )
 
 
+def judged(costs):
+    return tuple(
+        TrialRecord(number=number, state="complete", point={}, costs=own)
+        for number, own in enumerate(costs)
+    )
+
+
 def test_the_best_is_of_those_that_hold():
     assert searched().best.number == 1
     assert searched(objective="macs").best.number == 2
@@ -41,11 +48,7 @@ def test_the_best_is_of_those_that_hold():
 def test_the_nearest_breaks_its_bounds_least_all_together():
     budget = Budget(macs=4, metric_drop=0.1)
     costs = ({"macs": 4, "metric_drop": 0.3}, {"macs": 6, "metric_drop": 0.12})
-    trials = tuple(
-        TrialRecord(number=number, state="complete", point={}, costs=own)
-        for number, own in enumerate(costs)
-    )
-    record = searched(trials).model_copy(update={"budget": budget})
+    record = searched(judged(costs)).model_copy(update={"budget": budget})
     assert record.nearest.number == 1, "half and a fifth are less than twice"
     assert "the nearest, trial 1, has macs 6, metric_drop 0.12." in missed(record)
 
@@ -81,9 +84,9 @@ def test_the_page_tells_what_is_best_and_what_it_took(tmp_path):
         "| 3 | 4 |  |  | fail | 36.0 | 0.001 | 0.38 |"
         in (tmp_path / "co2" / "search.md").read_text()
     )
-    *_, judged, failed = json.loads((tmp_path / "co2" / "search.json").read_text())["trials"]
+    *_, whole, failed = json.loads((tmp_path / "co2" / "search.json").read_text())["trials"]
     assert failed["kwh_estimate"] == 0.001 and failed["co2_grams_estimate"] == 0.38
-    assert "kwh_estimate" not in judged, "its time is not known"
+    assert "kwh_estimate" not in whole, "its time is not known"
     picture = (tmp_path / "search.svg").read_text()
     assert picture.startswith("<svg") and "holds the budget" in picture
     assert "#000000" not in picture
@@ -98,12 +101,8 @@ def test_what_is_sought_is_told_where_it_is_not_bounded(tmp_path):
         {"metric": 0.9, "macs": 5, "parameters": 7},
         {"metric": 0.8, "macs": 4, "parameters": 6},
     )
-    trials = tuple(
-        TrialRecord(number=number, state="complete", point={}, costs=own)
-        for number, own in enumerate(costs)
-    )
     result = ResultRecord(number=1, costs={"macs": 4, "parameters": 6.5}, breaks={})
-    write_record(tmp_path, searched(trials, objective="parameters", results=(result,)))
+    write_record(tmp_path, searched(judged(costs), objective="parameters", results=(result,)))
     page = (tmp_path / "search.md").read_text()
     assert "**Trial 1 is best: metric 0.8, parameters 6, macs 4.**" in page
     assert "Made whole, trial 1 holds the budget: parameters 6.5, macs 4." in page
